@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"composure/controller"
+	"composure/controller/act"
+	"composure/controller/engine"
+	"composure/controller/observe"
+	"composure/controller/plan"
+	"composure/controller/store"
+	"composure/spec"
+)
+
+// grace is how long jobs in flight may take to end after SIGTERM, beyond which they are left to the next run.
+const grace = 20 * time.Second
+
+// reconcileContinuously runs the remediator until it is told to end.
+func (a *app) reconcileContinuously(ctx context.Context, f reconcileFlags) error {
+	collectGarbage(steady)
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	site, err := openSite(f, log)
+	if err != nil {
+		return err
+	}
+	defer site.close()
+	if site != nil {
+		a.observeEngine = site.meters.Engine
+	}
+	r, err := a.remediate(ctx, log)
+	if err != nil {
+		return err
+	}
+	r.site = site
+	r.memory.kept = site.kept
+	r.pulse = newBeater(r.memory.stack, r.stack.Name, f.interval, log)
+	defer r.pulse.end()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	return r.run(ctx, f.interval, hangup)
+}
+
+// remediation is continuous mode on one stack, assembled and not begun.
+type remediation struct {
+	app    *app
+	log    *slog.Logger
+	eng    *engine.Engine
+	about  observe.Engine
+	prober *observe.Prober
+	memory *healMemory
+	ctl    *controller.Controller
+	stack  *spec.Stack
+	files  follower
+	site   *site   // nil: nobody looks
+	pulse  *beater // nil: nobody asks how this process is
+}
+
+// remediate assembles continuous mode. What it returns is to be run, which also closes it.
+func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, error) {
+	began := time.Now()
+	stack, err := a.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), log: log}
+	eng, err := a.connect(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	r := &remediation{app: a, log: log, eng: eng, stack: stack, files: files}
+	if r.about, err = eng.Engine(ctx); err == nil {
+		r.memory, err = a.openHealMemory(ctx, eng, r.about.ID, stack, log)
+	}
+	if err != nil {
+		return nil, errors.Join(err, eng.Close())
+	}
+	r.assemble()
+	return r, nil
+}
+
+// assemble makes the controller.
+func (r *remediation) assemble() {
+	a, eng, log := r.app, r.eng, r.log
+	r.prober = observe.NewProber(observe.ProberConfig{
+		Engine: eng, EngineHost: engineHost(eng), Dial: a.outside.reach, Changed: func() { r.ctl.Trigger() }, Logger: log,
+		Sample: func(v observe.Sample) {
+			r.memory.samples.take(v)
+			r.site.probed(v)
+		},
+	})
+	r.files.reload = func(ctx context.Context) (*spec.Stack, error) { return r.ctl.Reload(ctx) }
+	r.ctl = controller.Continuous(controller.Config{
+		Source: eng, Stack: r.stack, Logger: log, Events: eng, Prune: r.stack.Policy.Prune == "remove",
+		Actor: &act.Actor{
+			Engine: eng, Images: r.memory.made, Capture: a.capture(eng, r.stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, r.stack),
+			Before: func(j plan.Job, s plan.Step) {
+				crashPoint(s)
+				log.Info("step", "job", j.Title(), "step", s.String())
+			},
+		},
+	}, controller.Healing{
+		Prober: r.prober, Examiner: a.examiner(eng), Memory: r.memory,
+		Sampler: observe.NewMemorySampler(eng), WritableSize: eng.WritableSize,
+		Reload: func(ctx context.Context) (*spec.Stack, error) { return a.load(ctx) },
+		Ended:  func(done plan.Attempt) { r.site.ended(done) },
+		Turned: func(t controller.Turn) {
+			r.memory.beats.turned(t, r.memory.samples.keep)
+			r.site.turned(t)
+			r.pulse.beat(t.Err)
+		},
+	})
+	r.memory.gained = r.ctl.Trigger
+}
+
+// run heals until ctx ends. The lease is kept until the last job has ended. A signal on hangup has the files read again.
+func (r *remediation) run(ctx context.Context, interval time.Duration, hangup <-chan os.Signal) error {
+	defer r.eng.Close()
+	defer r.memory.close(ctx)
+	if err := r.site.open(ctx, r); err != nil {
+		return err
+	}
+	leased, unlease := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, end := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer func() { end(); unlease(); beside.Wait() }()
+	beside.Go(func() { r.memory.keepLease(leased) })
+	beside.Go(func() { r.memory.post.run(ctx) })
+	beside.Go(func() { r.memory.writeSamples(ctx) })
+	beside.Go(func() { r.memory.tidy(ctx) })
+	beside.Go(func() { r.files.run(ctx, hangup) })
+	beside.Go(func() { r.site.serve(ctx) })
+	defer r.prober.Close()
+	r.log.Info("watching", "stack", r.stack.Name, "engine", r.about.Version, "services", len(r.stack.Services))
+	return r.ctl.Run(ctx, interval, grace)
+}
+
+// openHealMemory opens the store for the remediator.
+func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID string, stack *spec.Stack, log *slog.Logger) (*healMemory, error) {
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := store.StackKey(engineID, stack.Name)
+	buffered, err := store.NewBuffered(ctx, db, key)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	dir, err := a.state()
+	if err != nil {
+		return nil, err
+	}
+	m := &healMemory{Buffered: buffered, eng: eng, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log, why: "not taken yet", measure: a.outside.measure, made: a.images(eng)}
+	if m.measure == nil {
+		m.measure = a.examiner(eng).Measure
+	}
+	if m.post, err = newPostman(buffered, stack.Policy.Notify, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	m.post.retry(ctx)
+	if err := m.announceAgain(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	m.tendLease(ctx, false)
+	if m.lease == nil {
+		log.Warn("the stack is watched, and nothing is done to it until it is free", "reason", m.why)
+	}
+	return m, nil
+}
+
+// close gives back the lease and writes what waits.
+func (m *healMemory) close(ctx context.Context) {
+	m.release(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := errors.Join(m.Buffered.Close(ctx), m.Store().Close()); err != nil {
+		m.log.Error("the store could not be closed cleanly", "error", err)
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"composure/controller/incident"
+	"composure/controller/notify"
+	"composure/controller/store"
+	"composure/spec"
+)
+
+// TestPostmanFollowsTheFile: an address that refuses is corrected in the compose file; what waits is delivered at once, and
+// settings that cannot be used leave the last ones in place.
+func TestPostmanFollowsTheFile(t *testing.T) {
+	simulated := http.DefaultTransport
+	http.DefaultTransport = &http.Transport{} // a simulation has its own in place
+	t.Cleanup(func() { http.DefaultTransport = simulated })
+	var refused, taken atomic.Int64
+	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refused.Add(1)
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	defer wrong.Close()
+	right := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { taken.Add(1) }))
+	defer right.Close()
+	hook := func(url string) []spec.Notifier {
+		return []spec.Notifier{{Type: "webhook", Set: map[string]string{"url": url}}}
+	}
+
+	db, err := store.Open(t.Context(), store.Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	buffered, err := store.NewBuffered(t.Context(), db, "engine/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &journal{}
+	post, err := newPostman(buffered, hook(wrong.URL), slog.New(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &healMemory{Buffered: buffered, stack: "engine/shop", log: slog.New(log), post: post}
+	i := incident.Incident{ID: "shop-20260301-031502", Stack: "shop", Service: "api", Escalated: map[incident.Tier]time.Time{incident.DevOps: time.Now()}}
+	if err := m.announce(t.Context(), incident.Announcements(i)[0]); err != nil {
+		t.Fatal(err)
+	}
+	go post.run(t.Context())
+	eventually(t, "the receiver refuses it, which is on record", func() bool { return log.count("notification not delivered") == 1 })
+
+	post.follow(t.Context(), hook("no address"))
+	if log.count("cannot be used") != 1 || !strings.Contains(strings.Join(notify.Names(post.channels, incident.DevOps), ""), "webhook") {
+		t.Error("settings that cannot be used were taken over, or nothing was said")
+	}
+	post.follow(t.Context(), hook(right.URL))
+	eventually(t, "it is delivered", func() bool { return taken.Load() == 1 })
+	if refused.Load() != 1 {
+		t.Errorf("refused %d times", refused.Load())
+	}
+}
+
+// eventually waits for what happens beside the test.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}

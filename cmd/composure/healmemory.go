@@ -1,0 +1,450 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"composure/controller"
+	"composure/controller/engine"
+	"composure/controller/incident"
+	"composure/controller/observe"
+	"composure/controller/plan"
+	"composure/controller/store"
+	"composure/spec"
+)
+
+// healMemory is what continuous mode remembers of one stack: the buffered store, and the lease, which it keeps while it
+// runs, also over an outage of the store, and lends to commands that ask for it. It implements controller.Memory.
+type healMemory struct {
+	*store.Buffered
+	eng   *engine.Engine
+	stack string      // key in the store
+	name  string      // project
+	dir   string      // state directory
+	file  *spec.Stack // as the files say now: what reports refer to
+	owner store.Owner
+	log   *slog.Logger
+
+	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
+	made    *images // what this process builds
+	models  models
+	samples sampleBuffer
+	beats   beats
+	gained  func()                    // called when the lease was taken; it must not block. nil: nobody asks
+	kept    func([]incident.Incident) // told of incidents that are on record; nil: nobody asks
+	data    dataChecks
+	post    *postman
+
+	mu       sync.Mutex
+	lease    *store.Lease
+	why      string    // why there is no lease
+	taken    time.Time // when the lease was last taken
+	inFlight int
+	waited   bool   // a command waited for the lease when the store was last asked, or it did not answer
+	stamp    string // of the store when it was last looked at
+}
+
+// keepLease holds the lease until ctx ends: takes it, renews it, and lends it while somebody asks for it and nothing is
+// in flight.
+func (m *healMemory) keepLease(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		if renew := n%10 == 0; renew || m.stirred() {
+			m.tendLease(ctx, renew)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+	m.release(context.WithoutCancel(ctx))
+}
+
+// stirred says whether there may be anything to do about the lease before it is to be renewed: it is not held, a command
+// waits for it, or somebody has written to the store.
+func (m *healMemory) stirred() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stamp := m.Store().Stamp()
+	still := m.lease != nil && !m.waited && stamp != "" && stamp == m.stamp
+	m.stamp = stamp
+	return !still
+}
+
+func (m *healMemory) tendLease(ctx context.Context, renew bool) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	asked, err := m.asked(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waited = asked || err != nil
+	switch {
+	case err != nil: // the store is down: what is held stays held
+	case m.lease == nil && asked:
+		m.why = "lent to a command"
+	case m.lease == nil:
+		if m.lease, err = m.Store().Acquire(ctx, m.stack, m.owner, leaseTTL); err != nil {
+			m.lease, m.why = nil, err.Error()
+		}
+		m.taken = time.Now()
+		if m.lease != nil && m.gained != nil {
+			m.gained()
+		}
+	case asked && m.inFlight == 0:
+		if err := m.lease.Release(ctx); err == nil {
+			m.lease, m.why = nil, "lent to a command"
+		}
+	case renew:
+		if err := m.lease.Renew(ctx); errors.Is(err, store.ErrLeaseLost) {
+			m.lease, m.why = nil, err.Error()
+		}
+	}
+}
+
+// Elsewhere says whether somebody else had the stack at a time.
+func (m *healMemory) Elsewhere(at time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lease == nil || at.Before(m.taken)
+}
+
+// asked says whether a command waits for the lease.
+func (m *healMemory) asked(ctx context.Context) (bool, error) {
+	overrides, err := m.Store().Overrides(ctx, m.stack, time.Now())
+	for _, o := range overrides {
+		if o.Kind == overrideHandover {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+func (m *healMemory) release(ctx context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lease == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := m.lease.Release(ctx); err != nil {
+		m.log.Warn("lease not given back; it expires by itself", "error", err)
+	}
+	m.lease = nil
+}
+
+// Begin records an intent before the act. Without the lease nothing is begun.
+func (m *healMemory) Begin(ctx context.Context, job plan.Job, at time.Time) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lease == nil {
+		return "", fmt.Errorf("the stack is not leased to this process: %s", m.why)
+	}
+	attempt, err := intent(m.stack, job, at)
+	if err == nil {
+		err = m.Buffered.Begin(ctx, m.lease, attempt)
+	}
+	if err == nil {
+		m.inFlight++
+	}
+	return attempt.ID, err
+}
+
+// Finish records how it ended.
+func (m *healMemory) Finish(ctx context.Context, id string, outcome plan.Outcome, reason string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inFlight--
+	return m.Buffered.Finish(ctx, m.lease, id, string(outcome), reason, at)
+}
+
+// Attempts returns what was tried on each service since it was last stable.
+func (m *healMemory) Attempts(ctx context.Context) ([]plan.Attempt, error) {
+	rows, err := m.Buffered.Attempts(ctx, store.AttemptFilter{Stack: m.stack})
+	if err != nil {
+		return nil, err
+	}
+	stable, err := m.stableTimes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []plan.Attempt
+	for _, a := range rows {
+		if a.StartedAt.After(stable[a.Service]) {
+			attempts = append(attempts, asAttempt(a))
+		}
+	}
+	return attempts, nil
+}
+
+// asAttempt reads a row. One without an outcome was cut short with its process: nobody knows how far it came.
+func asAttempt(a store.Attempt) plan.Attempt {
+	at, outcome := a.FinishedAt, plan.Outcome(a.Outcome)
+	if at.IsZero() {
+		at, outcome = a.StartedAt, plan.Unknown
+	}
+	return plan.Attempt{Key: a.Key, Service: a.Service, Kind: a.Operation, Cause: a.Cause, Counts: a.Rung > 0, At: at, Outcome: outcome, Reason: a.Error}
+}
+
+// serviceState is what is kept of a service between processes.
+type serviceState struct {
+	StableAt time.Time `json:"stable_at"` // when it was last proven stable: attempts before it do not count
+}
+
+func (m *healMemory) stableTimes(ctx context.Context) (map[string]time.Time, error) {
+	states, err := m.States(ctx)
+	stable := map[string]time.Time{}
+	for _, s := range states {
+		var state serviceState
+		if err := json.Unmarshal(s.Document, &state); err == nil {
+			stable[s.Service] = state.StableAt
+		}
+	}
+	return stable, err
+}
+
+// Stable closes the budget of a service and, when its revision is known, records it as proven: its image is kept from
+// `docker image prune` by a tag of ours, so that a rollback finds it.
+func (m *healMemory) Stable(ctx context.Context, service string, now time.Time) error {
+	m.captureSoon(ctx, service)
+	document, err := json.Marshal(serviceState{StableAt: now})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(m.SaveState(ctx, store.State{Service: service, Document: document, Updated: now}), m.CloseAttempts(ctx, service, string(plan.Recovered), now)); err != nil {
+		return err
+	}
+	overrides, err := m.Overrides(ctx, now)
+	if err != nil {
+		return err
+	}
+	back := func(o store.Override) bool { return o.Kind == overrideRollback && o.Service == service }
+	last, err := m.LastRevision(ctx)
+	if errors.Is(err, store.ErrNotFound) || slices.ContainsFunc(overrides, back) {
+		return nil // what runs well after a rollback is not the revision that was applied last
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range last.Services {
+		if s.Service == service && s.StableAt.IsZero() {
+			if err := m.eng.Tag(ctx, s.ImageID, keptImage(m.name, s)); err != nil && !observe.IsNotFound(err) { // an image that is gone is no way back, and no reason to ask for ever
+				return err
+			}
+			return m.MarkStable(ctx, service, last.ID, now)
+		}
+	}
+	return nil
+}
+
+// models is the model of a revision as it was read last: that takes milliseconds, every pass asks, and only a deployment
+// or an edited file changes it. Only one goroutine uses it at a time.
+type models struct {
+	id    string      // of the revision, which is its content's
+	like  *spec.Stack // the file it was read beside
+	stack *spec.Stack
+}
+
+func (m *models) read(r store.Revision, like *spec.Stack) (*spec.Stack, error) {
+	if m.stack != nil && m.id == r.ID && m.like == like {
+		return m.stack, nil
+	}
+	stack, err := spec.FromCanonical(r.Model, like)
+	if err != nil {
+		return nil, err
+	}
+	*m = models{r.ID, like, stack}
+	return stack, nil
+}
+
+// Desired is the stack as last applied with the recorded overrides in it.
+func (m *healMemory) Desired(ctx context.Context, file *spec.Stack, now time.Time) (controller.Desired, error) {
+	m.file = file
+	if m.post != nil { // a command that only reads tells nobody
+		m.post.follow(ctx, file.Policy.Notify)
+	}
+	if err := m.Refresh(ctx); err != nil {
+		m.log.Debug("store not refreshed", "error", err)
+	}
+	d := controller.Desired{Stack: file, Paused: map[string]string{}, Stable: map[string]plan.Stable{}, Deployed: map[string]time.Time{}, Images: map[string]string{}, Raised: map[string]time.Time{}, Returned: map[string]time.Time{}, Commits: map[string]string{}}
+	last, err := m.LastRevision(ctx)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return d, err
+	default:
+		if d.Applied, err = m.models.read(last, file); err != nil {
+			return d, fmt.Errorf("read the revision %s: %w", last.ID, err)
+		}
+		d.Stack = d.Applied.WithPolicies(file)
+		m.rollbacks(ctx, last, d)
+	}
+	overrides, err := m.Overrides(ctx, now)
+	if err != nil {
+		return d, err
+	}
+	for _, o := range overrides {
+		switch o.Kind {
+		case store.Pause:
+			d.Paused[o.Service] = fmt.Sprintf("paused by %s%s%s", o.Owner, because(o.Reason), until(o.Until))
+		case overrideMemory:
+			d.Raised[o.Service] = o.Created
+		case overrideRebuild:
+			delete(d.Images, o.Service)
+			d.Returned[o.Service] = o.Created
+		case overrideRollback:
+			d.Returned[o.Service] = o.Created
+			delete(d.Stable, o.Service) // never roll back a rollback
+			delete(d.Images, o.Service) // its kept tag names the image
+		}
+	}
+	d.Stack, err = overridden(ctx, d.Stack, m.name, overrides, m.Revision)
+	return d, err
+}
+
+// rollbacks finds where each service could go back to: a proven revision, when the one that runs was never proven.
+func (m *healMemory) rollbacks(ctx context.Context, last store.Revision, d controller.Desired) {
+	for _, s := range last.Services {
+		d.Deployed[s.Service], d.Images[s.Service] = last.AppliedAt, s.ImageID
+		if !s.Dirty {
+			d.Commits[s.Service] = s.Commit
+		}
+		if !s.StableAt.IsZero() {
+			continue
+		}
+		if stable, err := m.LastStable(ctx, s.Service, s); err == nil && m.canGoBack(ctx, stable) {
+			d.Stable[s.Service] = plan.Stable{Revision: stable.Revision, Deployed: last.AppliedAt}
+		}
+	}
+}
+
+// canGoBack says whether the image of a proven revision is still here, or can be built again from its commit.
+func (m *healMemory) canGoBack(ctx context.Context, stable store.StableRevision) bool {
+	if stable.Commit != "" && !stable.Dirty {
+		return true
+	}
+	_, err := m.eng.Image(ctx, stable.ImageID)
+	return err == nil
+}
+
+// Decide records an override that healing chose. The image that it names is kept by a tag of ours; one that is gone is
+// built again.
+func (m *healMemory) Decide(ctx context.Context, d plan.Decision, now time.Time) error {
+	image := store.ServiceRevision{Service: d.Service, ImageID: d.Value}
+	if d.Kind == overrideRollback {
+		r, err := m.Revision(ctx, d.Value)
+		if err != nil {
+			return err
+		}
+		image, _ = revisionOfService(r, d.Service)
+	}
+	if d.Kind != overrideMemory {
+		if err := m.eng.Tag(ctx, image.ImageID, keptImage(m.name, image)); err != nil && !observe.IsNotFound(err) {
+			return err
+		}
+	}
+	value, err := overrideOf(d.Value, m.configHash(ctx, d.Service))
+	if err != nil {
+		return err
+	}
+	return m.SetOverride(ctx, store.Override{
+		Stack: m.stack, Service: d.Service, Kind: d.Kind, Value: value, Owner: "composure", Reason: d.Reason, Created: now,
+	})
+}
+
+// configHash is that of a service as it was last applied; empty when that is not recorded. It is not the label of its
+// container, which stays as it was when a limit is changed in place.
+func (m *healMemory) configHash(ctx context.Context, service string) string {
+	last, err := m.LastRevision(ctx)
+	if err != nil {
+		return ""
+	}
+	applied, err := m.models.read(last, m.file)
+	if err != nil || applied.Service(service) == nil {
+		return ""
+	}
+	c, err := applied.Container(applied.Service(service), 1, spec.Facts{})
+	if err != nil {
+		return ""
+	}
+	return c.Hash
+}
+
+// Adopt records that the stack is what this pass shows.
+func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string) error {
+	model, err := p.Stack.Canonical()
+	if err != nil {
+		return err
+	}
+	last, err := m.LastRevision(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	services := running(p)
+	overrides, err := m.Overrides(ctx, p.Snapshot.At)
+	asApplied(services, last, p.Stack, overrides)
+	revision := revisionOf(m.stack, model, p, services, origin)
+	m.made.sources(revision.Services, last)
+	errs := []error{err, m.SaveRevision(ctx, revision)}
+	for _, o := range overrides {
+		if o.Kind == overrideRebuild { // a deployment decides anew
+			errs = append(errs, m.EndOverride(ctx, o.Service, o.Kind, "", "a deployment", p.Snapshot.At))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Incidents returns the open incidents, and those resolved within the last two days.
+func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Incident, err error) {
+	rows, err := m.Buffered.Incidents(ctx, store.IncidentFilter{Stack: m.stack})
+	for _, row := range rows {
+		i, readErr := asIncident(row)
+		if readErr != nil {
+			return nil, nil, readErr
+		}
+		switch {
+		case row.Resolved.IsZero():
+			open = append(open, i)
+		case time.Since(row.Resolved) < 48*time.Hour:
+			recent = append(recent, i)
+		}
+	}
+	return open, recent, err
+}
+
+// Keep records incidents, and what people are to be told.
+func (m *healMemory) Keep(ctx context.Context, change incident.Change) error {
+	var errs []error
+	taken := map[string]bool{} // the next pass gives it another id
+	for _, i := range change.Changed {
+		m.data.note(i)
+		row, err := incidentRow(m.stack, i)
+		if err != nil {
+			return err
+		}
+		if err := m.SaveIncident(ctx, row); errors.Is(err, store.ErrTaken) {
+			taken[i.ID] = true
+			errs = append(errs, err)
+			continue
+		} else if err != nil {
+			errs = append(errs, err)
+		}
+		errs = append(errs, m.report(ctx, i))
+	}
+	for _, a := range change.Announce {
+		if !taken[a.Incident] {
+			errs = append(errs, m.announce(ctx, a))
+		}
+	}
+	if m.kept != nil {
+		m.kept(change.Changed)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHealth follows one remediator from its first look to its end.
+func TestHealth(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", filepath.Join(t.TempDir(), "run")+":/another")
+	listener, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("NOTIFY_SOCKET", listener.LocalAddr().String())
+	says := func(project string, now time.Time, healthy bool, text string) {
+		t.Helper()
+		var out bytes.Buffer
+		a := &app{project: project, stdout: &out}
+		err := a.health("text", now)
+		if (err == nil) != healthy || !strings.Contains(out.String(), text) {
+			t.Errorf("%v, %q; expected healthy %v and %q", err, out.String(), healthy, text)
+		}
+	}
+	notified := func(want string) {
+		t.Helper()
+		buf := make([]byte, 100)
+		if n, err := listener.Read(buf); err != nil || string(buf[:n]) != want {
+			t.Errorf("systemd was told %q (%v), expected %q", buf[:n], err, want)
+		}
+	}
+
+	says("", time.Now(), false, "no remediator runs here")
+	b := newBeater("engine/shop", "shop", time.Minute, slog.New(slog.DiscardHandler))
+	b.beat(nil)
+	notified("READY=1")
+	says("", time.Now(), true, "shop: the remediator looked 0s ago")
+	says("other", time.Now(), false, "no remediator runs here")
+	b.beat(errors.New("the engine is away")) // told at once, although it has just been written
+	notified("WATCHDOG=1")
+	says("shop", time.Now(), true, "could not look 0s ago: the engine is away")
+	says("shop", time.Now().Add(3*time.Minute), false, "has not looked for 3m0s")
+	says("shop", time.Now().Add(-time.Hour), false, "was the clock set back?")
+
+	other := newBeater("another engine/shop", "shop", time.Hour, slog.New(slog.DiscardHandler))
+	other.beat(nil)
+	notified("READY=1")
+	says("shop", time.Now().Add(3*time.Minute), false, "looked 3m0s ago")
+	b.end()
+	says("shop", time.Now().Add(3*time.Minute), true, "looked 3m0s ago")
+	other.end()
+	says("shop", time.Now(), false, "no remediator runs here")
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"composure/test/simengine"
+)
+
+// TestVirtualBrokenDeployment: a file edit that is deployed by itself, and whose container crashes, ends with the old one.
+func TestVirtualBrokenDeployment(t *testing.T) {
+	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	virtually(t, auto, func(w *world) {
+		before := w.sim.Of("web")[0].ID
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == w.sim.IDOf("sim/worker:1") {
+				return simengine.Behaviour{ExitAfter: time.Second, ExitCode: 1}
+			}
+			return simengine.Behaviour{}
+		})
+		edited := strings.Replace(auto, "image: sim/web:1", "image: sim/worker:1", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.ctl.Reload(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.until(2*time.Minute, "the new container is tried", func() bool { return w.calls("create shop-web-1.") > 0 })
+		w.sleep(2 * time.Minute)
+		w.until(10*time.Minute, "the old container runs again", func() bool { return w.well() && w.sim.Of("web")[0].ID == before })
+		tried := w.calls("create shop-web-1.")
+		w.sleep(time.Hour)
+		if w.calls("create shop-web-1.") != tried || !w.well() || w.sim.Of("web")[0].ID != before {
+			t.Errorf("the broken file was deployed again: %d, then %d times", tried, w.calls("create shop-web-1."))
+		}
+	})
+}
+
+// TestVirtualBadDeployment: a version that falls ill minutes after its deployment is rolled back at once, without a
+// restart that cannot help; the incident keeps its root cause, and nothing goes forward again by itself.
+func TestVirtualBadDeployment(t *testing.T) {
+	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	virtually(t, auto, func(w *world) {
+		w.sleep(10 * time.Minute) // the first version is proven
+		proven, next := w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == next {
+				return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up < 3*time.Minute }}
+			}
+			return simengine.Behaviour{}
+		})
+		edited := strings.Replace(auto, "image: sim/web:1", "image: sim/worker:1", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.ctl.Reload(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+		runs := func(image string) bool { return w.well() && w.sim.Of("web")[0].Image == image }
+		w.until(2*time.Minute, "the new version runs", func() bool { return runs(next) })
+		w.until(10*time.Minute, "the proven version runs again", func() bool { return runs(proven) })
+		w.until(15*time.Minute, "it is resolved", func() bool { return len(w.open()) == 0 })
+		w.sleep(2 * time.Hour)
+		if n := w.calls("restart shop-web-1"); n != 0 || w.rungs("web") != 0 {
+			t.Errorf("%d restarts, %d attempts: a restart cannot help against a bad deployment", n, w.rungs("web"))
+		}
+		if all := w.all(); len(all) != 1 || all[0].Cause != "bad_deployment" || all[0].Service != "web" {
+			t.Errorf("expected one incident, bad_deployment")
+		}
+		if !runs(proven) {
+			t.Error("it went forward again by itself")
+		}
+	})
+}
+
+// TestVirtualPausedDeployment: a file that is deployed by itself waits for who has paused a container, or the stack.
+func TestVirtualPausedDeployment(t *testing.T) {
+	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	virtually(t, auto, func(w *world) {
+		if err := w.sim.ByHand("shop-web-1", "pause", ""); err != nil {
+			t.Fatal(err)
+		}
+		edited := strings.Replace(auto, "image: sim/web:1", "image: sim/worker:1", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(10 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) > 0 {
+			t.Errorf("a paused container was touched: %q", calls)
+		}
+		if err := w.sim.ByHand("shop-web-1", "unpause", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.until(5*time.Minute, "the file is deployed", func() bool {
+			return w.well() && w.sim.Of("web")[0].Image == w.sim.IDOf("sim/worker:1")
+		})
+	})
+}
+
+// TestVirtualPartlyDeployed: a deployment of one service leaves what else was edited pending: the remediator neither applies
+// it nor takes the deployed one back.
+func TestVirtualPartlyDeployed(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		edited := strings.Replace(shop, "image: sim/web:1", "image: sim/api:1", 1)
+		edited = strings.Replace(edited, "image: sim/worker:1", "image: sim/web:1", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		runs := func(service, image string) bool { return w.well() && w.sim.Of(service)[0].Image == w.sim.IDOf(image) }
+		if err := w.someone().reconcileOnce(w.ctx, reconcileFlags{timeout: 10 * time.Minute, format: "text", noDeps: true}, []string{"web"}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.sleep(time.Hour)
+		if !runs("web", "sim/api:1") || !runs("worker", "sim/worker:1") || w.calls("shop-worker-1") != 0 {
+			w.t.Errorf("only web was deployed; calls: %q", w.sim.Calls())
+		}
+		if err := w.sim.ByHand("shop-worker-1", "remove", ""); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until(10*time.Minute, "the worker is back as it was applied", func() bool { return runs("worker", "sim/worker:1") })
+		if err := w.someone().reconcileOnce(w.ctx, reconcileFlags{timeout: 10 * time.Minute, format: "text"}, nil); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until(time.Minute, "the whole file is deployed", func() bool { return runs("web", "sim/api:1") && runs("worker", "sim/web:1") })
+	})
+}
+
+// TestVirtualReleasedRollback: a deployment of the same file while a service is rolled back leaves on record what the file
+// means, so that the release brings that.
+func TestVirtualReleasedRollback(t *testing.T) {
+	checked := strings.Replace(shop, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	virtually(t, checked, func(w *world) {
+		w.sleep(12 * time.Minute) // the first version is proven
+		proven, next := w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
+		var cured atomic.Bool
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == next {
+				return simengine.Behaviour{Healthy: func(up time.Duration) bool { return cured.Load() || up < 3*time.Minute }}
+			}
+			return simengine.Behaviour{}
+		})
+		w.edit("image: sim/web:1", "image: sim/worker:1")
+		deploy := func() {
+			w.t.Helper()
+			if err := w.someone().reconcileOnce(w.ctx, reconcileFlags{timeout: 10 * time.Minute, format: "text"}, nil); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		runs := func(image string) bool { return w.well() && w.sim.Of("web")[0].Image == image }
+		deploy()
+		w.until(30*time.Minute, "the proven version runs again", func() bool { return runs(proven) })
+		w.until(30*time.Minute, "it is resolved", func() bool { return len(w.open()) == 0 })
+		deploy()
+		if !runs(proven) {
+			w.t.Fatal("a deployment of the same file fought the rollback")
+		}
+		cured.Store(true)
+		if err := w.mem.EndOverride(w.ctx, "web", overrideRollback, "", "test", time.Now()); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until(30*time.Minute, "the file's version runs", func() bool { return runs(next) })
+	})
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"composure/controller/incident"
+	"composure/test/simengine"
+)
+
+// sick makes the healthcheck of a service fail from now on, in every run of it, until it is cured.
+func (w *world) sick(service string) (cure func()) {
+	var well atomic.Bool
+	health := func(time.Duration) bool { return well.Load() }
+	w.sim.Behave(service, func(simengine.Start) simengine.Behaviour { return simengine.Behaviour{Healthy: health} })
+	w.sim.Now(service, simengine.Behaviour{Healthy: health})
+	return func() { well.Store(true) }
+}
+
+// rungs counts the attempts of the ladder on a service.
+func (w *world) rungs(service string) int {
+	attempts, err := w.mem.Attempts(w.ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := 0
+	for _, a := range attempts {
+		if a.Service == service && a.Counts {
+			n++
+		}
+	}
+	return n
+}
+
+func TestVirtualHiccup(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		cure := w.sick("api")
+		w.sleep(15 * time.Second)
+		cure()
+		w.sleep(10 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) > 0 || len(w.all()) > 0 {
+			t.Errorf("a short hiccup was acted on: %q", calls)
+		}
+	})
+}
+
+// TestVirtualLadder follows one illness that nothing helps against, from the first rung to the half-open tries, and back.
+func TestVirtualLadder(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		cure := w.sick("api")
+		w.until(5*time.Minute, "a graceful restart", func() bool { return w.calls("restart shop-api-1") == 1 })
+		w.until(5*time.Minute, "a hard restart", func() bool { return w.calls("kill shop-api-1") == 1 })
+		w.until(10*time.Minute, "people are called", func() bool { return w.log.count("people are called") > 0 })
+		if n := w.rungs("api"); n != 3 {
+			t.Errorf("%d attempts before people were called", n)
+		}
+		spent := time.Now()
+		w.until(40*time.Minute, "one half-open try", func() bool { return w.rungs("api") == 4 })
+		if waited := time.Since(spent); waited < 25*time.Minute {
+			t.Errorf("tried again after %s", waited)
+		}
+		spent = time.Now()
+		w.until(70*time.Minute, "a second half-open try", func() bool { return w.rungs("api") == 5 })
+		if waited := time.Since(spent); waited < 55*time.Minute {
+			t.Errorf("tried again after %s", waited)
+		}
+		cure()
+		w.until(5*time.Minute, "it runs", w.well)
+		w.until(15*time.Minute, "the budget is whole again", func() bool { return w.rungs("api") == 0 && len(w.open()) == 0 })
+		if n := len(w.all()); n != 1 || w.log.count("kind=escalated") != 1 {
+			t.Errorf("%d incidents, %d escalations", n, w.log.count("kind=escalated"))
+		}
+	})
+}
+
+func TestVirtualRestartForgetsNothing(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.sick("api")
+		for n := range 40 {
+			w.sleep(time.Duration(20+n) * time.Second)
+			w.stop()
+			w.start()
+		}
+		if n := w.rungs("api"); n != 3 {
+			t.Errorf("%d attempts over 40 restarts of the remediator", n)
+		}
+		if n := w.log.count("kind=escalated"); n != 1 || len(w.all()) != 1 {
+			t.Errorf("%d escalations, %d incidents", n, len(w.all()))
+		}
+	})
+}
+
+func TestVirtualSlowStart(t *testing.T) {
+	slow := strings.Replace(shop, "image: sim/api:1\n", "image: sim/api:1\n    labels: {slow: yes}\n", 1)
+	slow = strings.Replace(slow, "timeout: 2s, retries: 3}\n  web", "timeout: 2s, retries: 3, start_period: 10m}\n  web", 1)
+	virtually(t, slow, func(w *world) {
+		w.sim.Behave("api", func(simengine.Start) simengine.Behaviour {
+			return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up > 8*time.Minute }}
+		})
+		w.sim.Crash("api", 1)
+		w.sleep(9 * time.Minute)
+		if !w.well() || w.calls("api") > 0 {
+			t.Errorf("a slow start was not waited for: %q", w.sim.Calls())
+		}
+	})
+}
+
+func TestVirtualDependencyMasks(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		ill := func(time.Duration) bool { return w.databaseUp.Load() }
+		w.databaseUp.Store(true)
+		w.sim.Now("api", simengine.Behaviour{Healthy: ill})
+		w.databaseUp.Store(false)
+		w.sim.Stop("postgres", 0)
+		w.sim.Behave("postgres", func(simengine.Start) simengine.Behaviour { w.databaseUp.Store(true); return simengine.Behaviour{} })
+		w.until(3*time.Minute, "postgres runs", w.well)
+		w.sleep(5 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) != 1 || calls[0] != "start shop-postgres-1" {
+			t.Errorf("got %q", calls)
+		}
+		if all := w.all(); len(all) != 1 || all[0].Service != "postgres" {
+			t.Errorf("incidents: %s", w.story())
+		}
+	})
+}
+
+func TestVirtualEngineOutage(t *testing.T) {
+	for name, away := range map[string]func(*simengine.Engine){
+		"crash":   func(e *simengine.Engine) { e.DaemonDies(5 * time.Minute) },
+		"restart": func(e *simengine.Engine) { e.DaemonRestarts(5 * time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, shop, func(w *world) {
+				away(w.sim)
+				w.sleep(5 * time.Minute)
+				w.until(3*time.Minute, "everything runs", w.well)
+				w.sleep(20 * time.Minute)
+				if all := w.all(); len(all) != 1 || all[0].Cause != "engine_unreachable" || all[0].State != incident.Resolved {
+					t.Errorf("incidents: %s", w.story())
+				}
+				if n := w.calls("migrate"); n > 0 {
+					t.Errorf("the completed one-shot was run again")
+				}
+				if w.rungs("postgres")+w.rungs("api")+w.rungs("web") > 0 {
+					t.Error("the outage cost the budget of a service")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package controller
+
+import "context"
+
+// Continuous mode deploys in two cases only: the stack does not exist yet, or a file changed and its policy says
+// `deploy: auto`. It is the deployment verb's own line, over several passes; what fails is not tried again before the
+// file changes.
+
+// deployed moves a deployment on after a pass: begins the first one, and ends one that is through.
+func (c *Controller) deployed(ctx context.Context, p Pass) error {
+	h := c.heal
+	switch {
+	case !h.deploying && h.desired.Applied == nil && len(p.Snapshot.Containers) == 0 && h.failed != h.file:
+		c.Logger.Info("the stack does not exist yet and is made as the file says", "stack", c.Stack.Name)
+		c.deployNext()
+	case h.deploying && p.InFlight == 0 && p.Plan.Settled():
+		h.deploying = false
+		c.Logger.Info("deployed", "stack", c.Stack.Name)
+		return h.Memory.Adopt(ctx, p, "deploy")
+	case h.deploying && p.InFlight == 0 && p.Plan.Stuck():
+		h.deploying, h.failed = false, h.file
+		for _, held := range p.Plan.Held {
+			c.Logger.Error("not deployed", "subject", held.Title(), "reason", held.Reason)
+		}
+	case h.desired.Applied == nil && p.Plan.Settled() && !p.Drift.Differs():
+		return h.Memory.Adopt(ctx, p, "adopt")
+	}
+	return nil
+}
+
+// deployNext makes the next pass a deployment of the file. Its attempts are its own.
+func (c *Controller) deployNext() {
+	c.heal.deploying = true
+	c.mu.Lock()
+	c.history = nil
+	c.mu.Unlock()
+	c.Trigger()
+}

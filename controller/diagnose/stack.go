@@ -1,0 +1,75 @@
+package diagnose
+
+import (
+	"fmt"
+	"time"
+)
+
+// Engine is the diagnosis of an engine that gave no snapshot: one condition, whatever number of containers it hides.
+// err is why; since is when the engine last answered, zero when it never did.
+func Engine(err error, since, now time.Time) Diagnosis {
+	c, _ := Explain("engine_unreachable")
+	proof := []string{quoted(err.Error())}
+	if !since.IsZero() {
+		proof = append(proof, fmt.Sprintf("it last answered %s ago", short(now.Sub(since))))
+	}
+	return Diagnosis{
+		Reason: "the engine does not answer",
+		Steps:  []Step{{Question: "engine answers?", Answer: No, Jump: c.Title, Checked: "list of containers", Seen: proof[0]}},
+		Finding: &Finding{
+			Cause: c.Code, Severity: c.Severity, Summary: c.Title + ": " + proof[0], Proof: proof,
+			Wait: "nothing can be done without the engine",
+		},
+	}
+}
+
+// together is how close the beginnings of failures lie that count as one event.
+const together = 2 * time.Minute
+
+// fewest is the least number of services that a mass failure has.
+const fewest = 3
+
+// MassFailure returns one finding in place of many when more than half of the services, and at least three, stopped
+// being well together, and neither a dependency nor a cause of their own explains it: the host or the engine is to
+// blame, and one escalation is better than as many restarts. It is nil otherwise. Services that were merely stopped do
+// not count: an engine that was restarted leaves them so, and starting them is right.
+func MassFailure(in Input, found []Diagnosis) *Finding {
+	var names []string
+	for _, d := range found {
+		if d.Finding != nil && general(d.Finding.Cause) && in.Now.Sub(since(in, d.Service)) <= together {
+			names = append(names, d.Service)
+		}
+	}
+	services := 0
+	for _, svc := range in.Stack.Services {
+		if svc.Replicas > 0 && svc.Policy.Mode != "ignore" {
+			services++
+		}
+	}
+	if len(names) < fewest || 2*len(names) <= services {
+		return nil
+	}
+	c, _ := Explain("mass_failure")
+	f := &Finding{Cause: c.Code, Severity: c.Severity, Summary: fmt.Sprintf("%s: %d of %d services", c.Title, len(names), services)}
+	for _, name := range names {
+		f.Proof = append(f.Proof, fmt.Sprintf("%s: %s", name, quoted(in.Ill[name])))
+	}
+	return f
+}
+
+// general says whether a cause could as well be the host's doing.
+func general(code string) bool {
+	switch code {
+	case "application_deadlock", "startup_stuck", "crash_loop", "healthcheck_failing", "database_unavailable", "unknown":
+		return true
+	}
+	return false
+}
+
+// since is when a service stopped being well; now when that is not recorded.
+func since(in Input, service string) time.Time {
+	if t := in.Began[service]; !t.IsZero() {
+		return t
+	}
+	return in.Now
+}

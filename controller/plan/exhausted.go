@@ -1,0 +1,67 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// exhausted decides what happens when no attempt is left: people are called, and there is one try after each reset time,
+// which doubles.
+func (p *planner) exhausted(pl *place, ill Illness, steps []*rung, tried []Attempt) bool {
+	policy := pl.svc.Policy.Remediation
+	if len(steps) == 0 {
+		return p.retry(pl, ill, tried)
+	}
+	if len(tried) == 0 {
+		p.exhaust(pl.key, pl.svc.Name, "no attempt is allowed for it: "+ill.Summary, time.Time{})
+		return false
+	}
+	halfOpen := len(tried) - policy.Attempts // tries since the budget was used up
+	until := tried[len(tried)-1].At.Add(time.Duration(float64(policy.Backoff.Reset) * math.Pow(2, float64(halfOpen))))
+	if p.Now.Before(until) {
+		p.exhaust(pl.key, pl.svc.Name, fmt.Sprintf("%d attempts did not help: %s", len(tried), ill.Summary), until)
+		return false
+	}
+	return p.take(pl, ill, next(steps, tried))
+}
+
+// retry is what is done about a container that no remedy is allowed for: people are called, and one that is down is started
+// once after each reset time, which doubles. What kept it from starting, such as a disk that was not mounted, may be gone.
+func (p *planner) retry(pl *place, ill Illness, tried []Attempt) bool {
+	reason, starter := "no remedy is allowed for it: "+ill.Summary, rungNamed("start")
+	if !down(pl) {
+		p.exhaust(pl.key, pl.svc.Name, reason, time.Time{})
+		return false
+	}
+	last := pl.slot.Container.FinishedAt()
+	if created := pl.slot.Container.Created(); created.After(last) {
+		last = created
+	}
+	if len(tried) > 0 {
+		last = tried[len(tried)-1].At
+	}
+	until := last.Add(time.Duration(float64(pl.svc.Policy.Remediation.Backoff.Reset) * math.Pow(2, float64(len(tried)))))
+	if p.Now.Before(until) {
+		p.exhaust(pl.key, pl.svc.Name, reason, until)
+		return false
+	}
+	return p.take(pl, ill, starter)
+}
+
+func rungNamed(name string) *rung {
+	for i := range rungs {
+		if rungs[i].name == name {
+			return &rungs[i]
+		}
+	}
+	return nil
+}
+
+// exhaust holds a subject for people, and until the next single try when there is one.
+func (p *planner) exhaust(key, service, reason string, until time.Time) {
+	p.plan.Held = append(p.plan.Held, Held{Key: key, Service: service, Reason: reason, Until: until, Exhausted: true})
+	if service != "" {
+		p.blocked[service] = reason
+	}
+}

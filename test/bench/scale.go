@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"composure/test/results"
+)
+
+const image = "composure-test/busybox:1"
+
+// sizes are the layouts that are measured, smallest first: one stack that grows, then stacks of twenty containers, each with
+// a process of its own, as they run on a host.
+func sizes(most int) (all [][2]int) {
+	for containers := 10; containers <= 10_000; containers *= 10 {
+		all = append(all, [2]int{containers, 1})
+	}
+	for _, stacks := range []int{5, 50, 500} {
+		if stacks <= most {
+			all = append(all, [2]int{20 * stacks, stacks})
+		}
+	}
+	return all
+}
+
+// scaled is what was measured of one layout.
+type scaled struct {
+	containers, stacks int
+	processor, took    time.Duration // of one pass of all stacks
+	answered           time.Duration // from an event to the first call
+	calls              int
+	memory             int64
+}
+
+// scale: what a look at everything costs as there is more to look at, on a simulated engine in a process of its own. The
+// ratio is the processor time for one container, against that in the smallest layout: linear is at most one.
+func (b *bench) scale(ctx context.Context) error {
+	var first scaled
+	var figures []results.Figure
+	for _, size := range sizes(*stacks) {
+		s, err := b.scaleOf(ctx, size[0], size[1])
+		if err != nil {
+			return fmt.Errorf("%d containers in %d stacks: %w", size[0], size[1], err)
+		}
+		if first.stacks == 0 {
+			first = s
+		}
+		growth := perContainer(s) / perContainer(first)
+		who := fmt.Sprintf("%d containers, stacks: %d", s.containers, s.stacks)
+		b.rows = append(b.rows,
+			row{who + ": a pass", round(s.processor) + " CPU", "from first call to last", round(s.took), fmt.Sprintf("%.2f", growth), "≤ 1.5"},
+			row{who + ": API calls of it", strconv.Itoa(s.calls), "a container", fmt.Sprintf("%.2f", float64(s.calls)/float64(s.containers)), "", ""},
+			row{who + ": resident memory", fmt.Sprintf("%d MB", s.memory/1e6), "a process", fmt.Sprintf("%d MB", s.memory/1e6/int64(s.stacks)), "", "≤ 1 GB"},
+			row{who + ": event to first call", round(s.answered), "", "", "", "≤ 50ms"})
+		figures = append(figures, results.Figure{Name: fmt.Sprintf("%d in %d", s.containers, s.stacks),
+			Value: fmt.Sprintf("%s CPU (%.2f a container), %s, %d calls, %d MB, answers in %s", round(s.processor), growth, round(s.took), s.calls, s.memory/1e6, round(s.answered))})
+	}
+	return results.Add("Scale: one look at so many containers in so many stacks, on the simulated engine", "go run ./test/bench -only scale", figures...)
+}
+
+// perContainer is the processor time of a pass for one container.
+func perContainer(s scaled) float64 { return float64(s.processor) / float64(s.containers) }
+
+// scaleOf measures one layout.
+func (b *bench) scaleOf(ctx context.Context, containers, stacks int) (s scaled, err error) {
+	dir, err := os.MkdirTemp(b.dir, "scale")
+	if err != nil {
+		return s, err
+	}
+	var files []string
+	for n := range stacks {
+		files = append(files, writeStack(dir, n, containers/stacks))
+	}
+	host, end, err := startEngine(ctx, dir)
+	if err != nil {
+		return s, err
+	}
+	defer end()
+	var pids []int
+	for n, file := range files {
+		cmd := exec.CommandContext(ctx, b.binary, "-f", file, "--state-dir", filepath.Join(dir, "state"), "--host", "unix://"+host.socket, "reconcile", "--interval", "1h")
+		cmd.Stderr, err = os.Create(filepath.Join(dir, fmt.Sprintf("log-%d", n)))
+		if err != nil {
+			return s, err
+		}
+		if err := cmd.Start(); err != nil {
+			return s, err
+		}
+		pids = append(pids, cmd.Process.Pid)
+		defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
+	}
+	if err := host.quiet(ctx, containers, stacks); err != nil {
+		return s, fmt.Errorf("%w\n%s", err, tail(filepath.Join(dir, "log-0")))
+	}
+	s = scaled{containers: containers, stacks: stacks}
+	return s, s.measure(ctx, host, pids)
+}
+
+// measure measures one pass that an event calls for: the median of three.
+func (s *scaled) measure(ctx context.Context, host *simulated, pids []int) error {
+	var processor, took, answered []time.Duration
+	for range 3 {
+		before := used(pids)
+		var at time.Time
+		if err := host.get(ctx, "/bench/event", &at); err != nil {
+			return err
+		}
+		if err := host.quiet(ctx, s.containers, s.stacks); err != nil {
+			return err
+		}
+		var n noted
+		if err := host.get(ctx, "/bench/calls", &n); err != nil {
+			return err
+		}
+		if len(n.Unknown) > 0 {
+			return fmt.Errorf("the simulated engine does not know %v", n.Unknown)
+		}
+		processor, took, answered, s.calls = append(processor, used(pids)-before), append(took, n.Last.Sub(n.First)), append(answered, n.First.Sub(at)), n.Calls
+	}
+	s.processor, s.took, s.answered = median(processor), median(took), median(answered)
+	for _, pid := range pids {
+		bytes, err := proportional(pid)
+		if err != nil {
+			return err
+		}
+		s.memory += bytes
+	}
+	return nil
+}
+
+// used is the processor time of processes; that of cpu is too coarse for a small stack.
+func used(pids []int) (total time.Duration) {
+	for _, pid := range pids {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, task := range tasks {
+			text, _ := os.ReadFile(task)
+			var ns int64
+			if _, err := fmt.Sscan(string(text), &ns); err == nil {
+				total += time.Duration(ns)
+			}
+		}
+	}
+	return total
+}
+
+var pss = regexp.MustCompile(`(?m)^Pss:\s+(\d+) kB$`)
+
+// proportional is the memory of a process in bytes, with its share of what others have too, such as the program itself.
+func proportional(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	found := pss.FindSubmatch(text)
+	if found == nil {
+		return 0, errors.New("no memory is told of the process")
+	}
+	kb, err := strconv.ParseInt(string(found[1]), 10, 64)
+	return kb << 10, err
+}
+
+// simulated is a simulated engine in another process.
+type simulated struct {
+	socket string
+	client *http.Client
+}
+
+// startEngine starts one with the stacks of a directory.
+func startEngine(ctx context.Context, dir string) (*simulated, func(), error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-simulate", dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	end := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		end()
+		return nil, nil, fmt.Errorf("the simulated engine does not start: %q %w", line, err)
+	}
+	socket := filepath.Join(dir, "engine.sock")
+	return &simulated{socket, &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}}, end, nil
+}
+
+func (s *simulated) get(ctx context.Context, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := s.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// quiet waits until every stack has been looked at and nothing has been asked for a while, which is longer the more a pass
+// has to think about.
+func (s *simulated) quiet(ctx context.Context, containers, stacks int) error {
+	pause := 2*time.Second + time.Duration(containers)*time.Millisecond
+	ticker := time.NewTicker(pause / 10)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(15 * time.Minute); time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		var n noted
+		if err := s.get(ctx, "/bench/calls", &n); err != nil {
+			return err
+		}
+		if n.Calls >= stacks && time.Since(n.Last) > pause {
+			return nil
+		}
+	}
+	return errors.New("calls come without end")
+}
+
+// tail is the end of a file.
+func tail(path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text[max(0, len(text)-2000):])
+}
+
+func must(path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		panic(err)
+	}
+}

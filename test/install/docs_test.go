@@ -1,0 +1,141 @@
+package install
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// page is a page whose blocks marked with <!-- run --> are run, in order, in one shell.
+const page = "test/demo/TUTORIAL.md"
+
+// shop is what the page calls its stack; the test calls it otherwise, on an engine that is shared.
+const shop, ours = "shop", "cmpsr-inst-shop"
+
+// command is one command of a page with what the page says that it prints.
+type command struct {
+	line int
+	text string
+	says []string
+	exit string
+}
+
+var runnable = regexp.MustCompile("(?ms)^<!-- run -->\n```console\n(.*?)^```$")
+
+// commands are those of a page. A line that begins with "$ " is typed; the others are said: "…" stands for anything.
+func commands(t *testing.T, text string) []command {
+	t.Helper()
+	var all []command
+	for _, at := range runnable.FindAllStringSubmatchIndex(text, -1) {
+		line := strings.Count(text[:at[2]], "\n")
+		for said := range strings.Lines(text[at[2]:at[3]]) {
+			line++
+			said = strings.TrimSuffix(said, "\n")
+			typed, isTyped := strings.CutPrefix(said, "$ ")
+			status, isStatus := strings.CutPrefix(said, "(exit status ")
+			switch {
+			case isTyped:
+				all = append(all, command{line: line, text: typed, exit: "0"})
+			case len(all) == 0:
+				t.Fatalf("%s:%d: output before the first command", page, line)
+			case isStatus:
+				all[len(all)-1].exit = strings.TrimSuffix(status, ")")
+			default:
+				all[len(all)-1].says = append(all[len(all)-1].says, said)
+			}
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("%s has nothing to run", page)
+	}
+	return all
+}
+
+// TestTutorial types what the tutorial says, on the real engine, and holds the answers to the page.
+func TestTutorial(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("../..", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := commands(t, strings.ReplaceAll(string(data), shop, ours))
+	sweep := func() {
+		_ = exec.Command("sh", "-c", `docker rm -fv $(docker ps -aq --filter label=com.docker.compose.project=`+ours+`)
+			docker network rm `+ours+`_default; docker volume rm `+ours+`_pgdata
+			docker rmi $(docker images --format '{{.Repository}}:{{.Tag}}' 'composure-kept/`+ours+`-*')`).Run()
+	}
+	sweep()
+	t.Cleanup(sweep)
+
+	bin, results, state := t.TempDir(), t.TempDir(), t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(bin, "composure.bin"), "composure/cmd/composure")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build composure: %v\n%s", err, out)
+	}
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s --state-dir %s \"$@\"\n", filepath.Join(bin, "composure.bin"), state)
+	if err := os.WriteFile(filepath.Join(bin, "composure"), []byte(wrapper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	script.WriteString("set -m\n") // jobs, as in a terminal
+	for i, c := range all {
+		fmt.Fprintf(&script, "{ %s\n} >%s/%d 2>&1; echo $? >%s/%d.status\n", c.text, results, i, results, i)
+	}
+	shell := exec.Command("bash", "-c", script.String())
+	shell.Dir = copyOfDemo(t)
+	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "DEMO_API_PORT="+freePort(t), "DEMO_FRONTEND_PORT="+freePort(t))
+	shell.Cancel = nil
+	timer := time.AfterFunc(8*time.Minute, func() { _ = shell.Process.Kill() })
+	defer timer.Stop()
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Errorf("the shell: %v\n%s", err, out)
+	}
+	for i, c := range all {
+		said, _ := os.ReadFile(filepath.Join(results, fmt.Sprint(i)))
+		status, _ := os.ReadFile(filepath.Join(results, fmt.Sprint(i)+".status"))
+		if got := string(bytes.TrimSpace(status)); got != c.exit {
+			t.Errorf("%s:%d: %s: exit status %q, the page says %s\n%s", page, c.line, c.text, got, c.exit, said)
+			return
+		}
+		for _, want := range c.says {
+			if !says(string(said), want) {
+				t.Errorf("%s:%d: %s does not say %q:\n%s", page, c.line, c.text, want, said)
+			}
+		}
+	}
+}
+
+// says looks for a line; "…" in it stands for anything, and a run of blanks for any other.
+func says(said, want string) bool {
+	pattern := regexp.QuoteMeta(strings.TrimSpace(want))
+	pattern = regexp.MustCompile(`\s*…\s*`).ReplaceAllString(pattern, `.*`)
+	pattern = regexp.MustCompile(` +`).ReplaceAllString(pattern, `\s+`)
+	return regexp.MustCompile(`(?m)^\s*` + pattern + `\s*$`).MatchString(said)
+}
+
+// copyOfDemo is a directory with the files that the page works on.
+func copyOfDemo(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "test", "demo"), os.DirFS("../demo")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}

@@ -1,0 +1,323 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"composure/controller"
+	"composure/controller/plan"
+	"composure/spec"
+	"composure/test/simengine"
+)
+
+// checker holds a run against the rules. The engine tells it what is asked and what happens, each pass what was decided.
+type checker struct {
+	w *world
+
+	mu         sync.Mutex
+	violations []string
+	up         bool        // the stack came up: from now on the rules about healing hold
+	stack      *spec.Stack // as the file says
+	stacks     []*spec.Stack
+	edited     bool
+	last       controller.Pass
+	lastAt     time.Time
+	changed    time.Time // when something last happened
+	over       time.Time // when all that went wrong was over; zero: not yet
+	passes     int
+	calls      int
+	recent     []time.Time                // of the last passes
+	all        map[string]simengine.Facts // by id
+	places     map[string]*placeState     // by service and number
+	byHand     map[string]time.Time       // container → when a person last did something to it
+	planned    map[string]time.Time       // container id → of the look on which the job in flight was planned
+	deploys    map[string]bool            // container id → the job that was last planned for it is no rung, but a deployment's, with bounds of its own
+	commands   map[*process]bool          // that run now
+	codes      []int
+	paused     map[string]time.Time // service, "" for the stack → since when it is paused by command
+	raised     map[string]raise     // service → limit that an override asks for
+	quiet      time.Time            // from when on nothing may be done; zero: not yet
+	troubles   map[string]time.Time // what Composure needs → until when it did not work
+	storeLeft  time.Time            // since when the store does not work, or last did not
+	unseen     time.Time            // since when something has happened that no pass has looked at; zero: none
+	spent      map[string]time.Time // service → since when its budget is used up
+	holder     string               // process that acted last
+	held       time.Time            // when it did
+	editedAt   time.Time            // when the file was last edited
+	meddles    bool                 // the next container that is to be restarted is restarted by hand first
+}
+
+// raise is a memory limit that a process has raised.
+type raise struct {
+	limit int64
+	by    string
+}
+
+// placeState is what has become of one replica of a service.
+type placeState struct {
+	well      time.Time   // since when it runs well; zero: it does not
+	rungs     []time.Time // restarts and kills by the remediator since it was last stable
+	completed bool        // a one-shot that has ended with 0
+}
+
+func newChecker(w *world) *checker {
+	return &checker{
+		w: w, all: map[string]simengine.Facts{}, places: map[string]*placeState{}, byHand: map[string]time.Time{}, planned: map[string]time.Time{}, deploys: map[string]bool{},
+		commands: map[*process]bool{}, paused: map[string]time.Time{}, raised: map[string]raise{}, troubles: map[string]time.Time{},
+	}
+}
+
+// violated notes that a rule is broken. The run ends soon after the first.
+func (c *checker) violated(rule, format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.violate(rule, format, args...)
+}
+
+func (c *checker) violate(rule, format string, args ...any) {
+	text := fmt.Sprintf("%s %s: %s", time.Since(c.w.began), rule, fmt.Sprintf(format, args...))
+	c.violations = append(c.violations, text)
+	c.w.trace.add("VIOLATION %s: %s", rule, fmt.Sprintf(format, args...))
+}
+
+func (c *checker) broken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.violations) > 0
+}
+
+// file tells what the compose file says now.
+func (c *checker) file(stack *spec.Stack, n int) {
+	c.mu.Lock()
+	c.stack, c.edited = stack, c.edited || n > 0
+	c.stacks = append(c.stacks, stack)
+	clear(c.raised)
+	if stack.Policy.Deploy == "auto" { // a deployment that somebody asked for: its budgets are its own
+		c.editedAt = time.Now()
+		for _, p := range c.places {
+			p.rungs = nil
+		}
+	}
+	c.mu.Unlock()
+	c.w.learn(stack)
+}
+
+func (c *checker) booted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.up = true
+}
+
+func (c *checker) touchedByHand(container, _ string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byHand[container] = time.Now()
+}
+
+func (c *checker) daemonLeft(_ string, away time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.excuse("engine", time.Now().Add(away))
+}
+
+func (c *checker) commandEnded(p *process, args []string, code int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.commands, p)
+	c.codes = append(c.codes, code)
+	if code != 0 || len(args) == 0 {
+		return
+	}
+	services := args[1:]
+	if len(services) == 0 {
+		services = []string{""}
+	}
+	for _, s := range services {
+		switch args[0] {
+		case "pause":
+			c.paused[s] = time.Now()
+		case "resume":
+			delete(c.paused, s)
+		}
+	}
+}
+
+// place is the state of a replica.
+func (c *checker) place(f simengine.Facts) *placeState {
+	key := fmt.Sprintf("%s/%d", f.Service, f.Number)
+	if c.places[key] == nil {
+		c.places[key] = &placeState{}
+	}
+	return c.places[key]
+}
+
+func (c *checker) ours(f simengine.Facts) bool { return f.Project == c.stack.Name }
+
+// answers says whether some container of a service runs. The engine's lock is held.
+func (c *checker) answers(service string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.all {
+		if f.Service == service && c.ours(f) && f.Running && !f.Restarting && !f.Paused {
+			return true
+		}
+	}
+	return false
+}
+
+// Called implements simengine.Witness.
+func (c *checker) Called(call simengine.Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	subject := call.Of.Name
+	if call.Of.ID == "" {
+		subject = call.On
+	} else if call.On != "" {
+		subject += " " + call.On
+	}
+	c.w.trace.add("%s: %s %s", call.From, call.Op, subject)
+	c.calls++
+	for _, r := range callRules {
+		if why := r.broken(c, call); why != "" {
+			c.violate(r.name, "%s: %s %s: %s", call.From, call.Op, subject, why)
+		}
+	}
+	if isRung(call) && c.remediator(call.From) && !c.deploys[call.Of.ID] {
+		p := c.place(call.Of)
+		p.rungs = append(p.rungs, time.Now())
+	}
+	c.raises(call)
+}
+
+// Happened implements simengine.Witness.
+func (c *checker) Happened(h simengine.Happening) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !strings.HasPrefix(h.Action, "exec") {
+		c.w.trace.add("  %s %s %s", h.Of.Name, h.Action, state(h.Of))
+	}
+	for _, r := range stateRules {
+		if why := r.broken(c, h); why != "" {
+			c.violate(r.name, "%s %s: %s", h.Of.Name, h.Action, why)
+		}
+	}
+	c.occurred(h)
+	c.all[h.Of.ID], c.changed = h.Of, time.Now()
+	if h.Action == "destroy" {
+		delete(c.all, h.Of.ID)
+	}
+	if c.ours(h.Of) {
+		c.develop(h)
+	}
+}
+
+// develop keeps how a replica is.
+func (c *checker) develop(h simengine.Happening) {
+	p := c.place(h.Of)
+	switch well := h.Of.Running && !h.Of.Restarting && !h.Of.Paused && (h.Of.Health == "" || h.Of.Health == "healthy"); {
+	case !well, h.Action == "start":
+		p.well = time.Time{}
+	}
+	if p.well.IsZero() && h.Of.Running && !h.Of.Restarting && !h.Of.Paused && (h.Of.Health == "" || h.Of.Health == "healthy") {
+		p.well = time.Now()
+	}
+	if h.Action == "die" && h.Of.ExitCode == 0 {
+		p.completed = true
+	}
+	if h.Action == "destroy" {
+		p.completed = false
+	}
+}
+
+func state(f simengine.Facts) string {
+	text := f.Status
+	if f.Health != "" {
+		text += " " + f.Health
+	}
+	if f.Status == "exited" {
+		text += fmt.Sprintf(" %d", f.ExitCode)
+	}
+	return text
+}
+
+// remediator says whether a line is that of a remediator, and not of a command by hand.
+func (c *checker) remediator(from string) bool { return strings.HasPrefix(from, "remediator") }
+
+// service is one of the file.
+func (c *checker) service(name string) *spec.Service {
+	for _, stack := range slices.Backward(c.stacks) {
+		if svc := stack.Service(name); svc != nil {
+			return svc
+		}
+	}
+	return nil
+}
+
+// passed takes what each pass of a process decided.
+func (c *checker) passed(p *process) func(controller.Pass) {
+	return func(pass controller.Pass) {
+		if p.dead.Load() {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		now := time.Now()
+		c.passes++
+		if p == c.w.current() {
+			c.last, c.lastAt = pass, now
+			c.looked(pass)
+		}
+		c.recent = append(c.recent, now)
+		if n := len(c.recent); n > maxPasses {
+			if now.Sub(c.recent[n-maxPasses]) < 10*time.Second {
+				c.violate("spins", "%d passes within %s:\n%s", maxPasses, now.Sub(c.recent[n-maxPasses]), pass.Plan)
+			}
+			c.recent = c.recent[n-maxPasses:]
+		}
+		if pass.Elsewhere {
+			return
+		}
+		for _, j := range pass.Plan.Due() {
+			if since, is := c.pausedSince(j.Service); is && j.Service != "" && now.Sub(since) > 5*time.Second && !strings.HasPrefix(j.Kind, "undo") && !strings.HasPrefix(j.Kind, "finish") && !recreation(pass, j.Service) {
+				c.violate("paused", "%s is paused since %s: %s %s", j.Service, since.Sub(c.w.began), j.Kind, j.Cause)
+			}
+			for _, s := range j.Steps {
+				if s.ID != "" {
+					c.planned[s.ID], c.deploys[s.ID] = pass.Snapshot.At, !j.Counts
+				}
+			}
+			if first := j.Due()[0]; first.Op == plan.Restart && c.meddles {
+				c.meddles = false
+				c.w.running.Go(func() { c.w.docker([]string{"restart", first.Target}) })
+			}
+		}
+	}
+}
+
+// maxPasses within ten seconds are a loop that spins.
+const maxPasses = 150
+
+func (c *checker) pausedSince(service string) (time.Time, bool) {
+	if at, is := c.paused[""]; is {
+		return at, true
+	}
+	at, is := c.paused[service]
+	return at, is
+}
+
+// recreation says whether a service has a recreation that has not ended, which also a paused one ends.
+func recreation(pass controller.Pass, service string) bool {
+	for _, c := range pass.Snapshot.Of(service) {
+		if c.Label(spec.LabelRecreates) != "" {
+			for _, other := range pass.Snapshot.Of(service) {
+				if other.ID == c.Label(spec.LabelRecreates) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
