@@ -3,12 +3,15 @@ package drift
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/mount"
 
+	"composure/controller/observe"
 	"composure/spec"
 )
 
@@ -25,9 +28,13 @@ func (p *contrast) copiedDrifts() []Drift {
 	}
 	var found []Drift
 	for _, f := range p.desired.Files {
-		have, looked := p.observed.Files[f.Path]
-		want := digest(f.Content)
-		if !looked || have == want {
+		file, looked := p.observed.Files[f.Path]
+		if !looked {
+			continue
+		}
+		found = append(found, p.rightsDrifts(f, file)...)
+		have, want := file.Digest, digest(f.Content)
+		if have == want {
 			continue
 		}
 		d := Drift{
@@ -46,9 +53,40 @@ func (p *contrast) copiedDrifts() []Drift {
 	return found
 }
 
+// rightsDrifts: another owner or mode of copied content. An entrypoint may well give the file to the user that it runs the
+// application as, so only what was edited in the file counts.
+func (p *contrast) rightsDrifts(want spec.File, have observe.CopiedFile) []Drift {
+	if p.same || have.Digest == "" {
+		return nil
+	}
+	file, container, applied := rights(want.UID, want.GID, want.Mode), rights(have.UID, have.GID, have.Mode), [3]string{}
+	if record, _ := p.record(); record != nil {
+		if i := slices.IndexFunc(record.Files, func(f spec.File) bool { return f.Path == want.Path }); i >= 0 {
+			applied = rights(record.Files[i].UID, record.Files[i].GID, record.Files[i].Mode)
+		}
+	}
+	kind, _, _ := strings.Cut(want.Key, ".")
+	var found []Drift
+	for i, key := range [3]string{"uid", "gid", "mode"} {
+		if file[i] == container[i] || file[i] == applied[i] {
+			continue
+		}
+		found = append(found, Drift{
+			Service: p.svc.Name, Container: p.observed.Name, Field: want.Key + "." + key, Desired: file[i], Observed: container[i],
+			Pos: p.svc.Pos(kind), Origin: OriginFile, Remedy: RemedyRecreate,
+			Cause: p.cause(OriginFile, true, true, want.Path+" gets it when the container is created"),
+		})
+	}
+	return found
+}
+
+func rights(uid, gid int, mode int64) [3]string {
+	return [3]string{strconv.Itoa(uid), strconv.Itoa(gid), fmt.Sprintf("%04o", mode)}
+}
+
 // mountedDrifts: files of this host that have changed since the container started. A config or secret that was
 // replaced by a new file is seen after a restart only; any other file belongs to the application, which may well have
-// noticed.
+// noticed. A file whose time lies in the future says nothing about when it was edited.
 func (p *contrast) mountedDrifts() []Drift {
 	started := p.observed.StartedAt()
 	if started.IsZero() || !p.observed.Running() || len(p.c.Snapshot.HostFiles) == 0 {
@@ -58,7 +96,7 @@ func (p *contrast) mountedDrifts() []Drift {
 	var found []Drift
 	for _, m := range p.observed.Inspect.Mounts {
 		changed, known := p.c.Snapshot.HostFiles[m.Source]
-		if m.Type != mount.TypeBind || m.RW || !known || !changed.ModTime.After(started) {
+		if m.Type != mount.TypeBind || m.RW || !known || !changed.ModTime.After(started) || changed.ModTime.After(p.c.Snapshot.At) {
 			continue
 		}
 		d := Drift{

@@ -103,7 +103,7 @@ volumes:
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
 	const helloDigest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-	if diff := cmp.Diff(map[string]string{"/copied": helloDigest}, snapshot.Containers[1].Files); diff != "" {
+	if diff := cmp.Diff(map[string]observe.CopiedFile{"/copied": {Digest: helloDigest, Mode: 0o444}}, snapshot.Containers[1].Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if len(snapshot.Gaps) != 0 || len(snapshot.Networks) != 2 || len(snapshot.Volumes) != 1 || len(snapshot.Images) != 1 {

@@ -59,13 +59,13 @@ func TestCreateConnectsAllNetworksAndCopiesFiles(t *testing.T) {
 	if err != nil || result.Output != "/etc/motd.d/hello 444 0 0\n/run/secrets/token 400 101 102\n" {
 		t.Errorf("got %+v, %v", result, err)
 	}
-	digest, err := s.FileDigest(t.Context(), id, "/etc/motd.d/hello")
-	want := sha256.Sum256([]byte("hello\n"))
-	if err != nil || digest != hex.EncodeToString(want[:]) {
-		t.Errorf("digest %s, %v", digest, err)
+	file, err := s.CopiedFile(t.Context(), id, "/run/secrets/token")
+	digest := sha256.Sum256([]byte("t0ken"))
+	if want := (observe.CopiedFile{Digest: hex.EncodeToString(digest[:]), UID: 101, GID: 102, Mode: 0o400}); err != nil || file != want {
+		t.Errorf("got %+v, %v", file, err)
 	}
 	for _, path := range []string{"/etc/motd.d/other", "/etc/motd.d"} {
-		if _, err := s.FileDigest(t.Context(), id, path); !observe.IsNotFound(err) {
+		if _, err := s.CopiedFile(t.Context(), id, path); !observe.IsNotFound(err) {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}

@@ -223,14 +223,14 @@ func (e *Engine) Image(ctx context.Context, ref string) (image.InspectResponse, 
 	return found, wrap(err, "inspect image %s", ref)
 }
 
-// FileDigest returns the sha256 (hex) of a regular file's content in a container, running or not. Anything else at that
-// path counts as not found: content that was copied in is a file.
-func (e *Engine) FileDigest(ctx context.Context, id, path string) (string, error) {
+// CopiedFile reads a regular file in a container, running or not: its digest, owner and mode. Anything else at that path
+// counts as not found: content that was copied in is a file.
+func (e *Engine) CopiedFile(ctx context.Context, id, path string) (observe.CopiedFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	stream, _, err := e.api.CopyFromContainer(ctx, id, path)
 	if err != nil {
-		return "", wrap(err, "read %s in container %s", path, short(id))
+		return observe.CopiedFile{}, wrap(err, "read %s in container %s", path, short(id))
 	}
 	defer stream.Close()
 	archive := tar.NewReader(stream)
@@ -243,9 +243,9 @@ func (e *Engine) FileDigest(ctx context.Context, id, path string) (string, error
 		_, err = io.Copy(digest, archive)
 	}
 	if err != nil {
-		return "", wrap(err, "read %s in container %s", path, short(id))
+		return observe.CopiedFile{}, wrap(err, "read %s in container %s", path, short(id))
 	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
+	return observe.CopiedFile{Digest: hex.EncodeToString(digest.Sum(nil)), UID: header.Uid, GID: header.Gid, Mode: header.Mode & 0o7777}, nil
 }
 
 // ofProject filters by the project label.

@@ -201,17 +201,17 @@ func (c *Look) container(ctx context.Context, summary container.Summary) error {
 	})
 }
 
-// files reads the digests of the content at these paths of a container. Nothing else touches the container meanwhile.
+// files reads what stands at these paths of a container. Nothing else touches the container meanwhile.
 func (c *Look) files(ctx context.Context, found *Container, paths []string) error {
-	digests := map[string]string{}
+	files := map[string]CopiedFile{}
 	for _, path := range paths {
-		digest, err := c.src.FileDigest(ctx, found.ID, path)
+		file, err := c.src.CopiedFile(ctx, found.ID, path)
 		if err != nil && !IsNotFound(err) {
 			return c.keep(ctx, Gap{Subject: "container " + found.Name + " files", Service: found.Service}, err, nil)
 		}
-		digests[path] = digest
+		files[path] = file
 	}
-	found.Files = digests
+	found.Files = files
 	return nil
 }
 

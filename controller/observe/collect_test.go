@@ -28,7 +28,7 @@ type source struct {
 	foreign    []network.Inspect // not labelled
 	volumes    []volume.Volume
 	images     map[string]image.InspectResponse // by reference and id
-	files      map[string]string                // path → digest
+	files      map[string]observe.CopiedFile
 	local      bool
 	fail       func(call, subject string) error
 
@@ -107,15 +107,15 @@ func (s *source) Image(_ context.Context, ref string) (image.InspectResponse, er
 	return found, nil
 }
 
-func (s *source) FileDigest(_ context.Context, _, path string) (string, error) {
+func (s *source) CopiedFile(_ context.Context, _, path string) (observe.CopiedFile, error) {
 	if err := s.called("file", path); err != nil {
-		return "", err
+		return observe.CopiedFile{}, err
 	}
-	digest, ok := s.files[path]
+	file, ok := s.files[path]
 	if !ok {
-		return "", observe.ErrNotFound
+		return observe.CopiedFile{}, observe.ErrNotFound
 	}
-	return digest, nil
+	return file, nil
 }
 
 // inspected is a container of the project "app".
@@ -143,7 +143,7 @@ func full() *source {
 		images: map[string]image.InspectResponse{
 			"web:1": {ID: "sha256:web"}, "sha256:web": {ID: "sha256:web"}, "sha256:db": {ID: "sha256:db"}, "sha256:old": {ID: "sha256:old"},
 		},
-		files: map[string]string{"/motd": "d1"},
+		files: map[string]observe.CopiedFile{"/motd": {Digest: "d1", Mode: 0o444}},
 	}
 }
 
@@ -189,7 +189,7 @@ func TestCollect(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]string{"/motd": "d1", "/gone": ""}, snapshot.Containers[1].Files); diff != "" {
+	if diff := cmp.Diff(map[string]observe.CopiedFile{"/motd": {Digest: "d1", Mode: 0o444}, "/gone": {}}, snapshot.Containers[1].Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if snapshot.Containers[0].Files != nil || snapshot.Containers[2].Files != nil {

@@ -58,9 +58,16 @@ type Container struct {
 	Number  int
 	OneOff  bool
 	Inspect *container.InspectResponse
-	Ahead   time.Duration     // how far the engine's clock, by which Inspect is stamped, was ahead of this host's
-	Seen    time.Time         // when its present run began by this host's clock, where the engine's stamp cannot be right; else zero
-	Files   map[string]string // path → sha256 (hex) of content that was copied in; only those that the stack names; "" when missing
+	Ahead   time.Duration         // how far the engine's clock, by which Inspect is stamped, was ahead of this host's
+	Seen    time.Time             // when its present run began by this host's clock, where the engine's stamp cannot be right; else zero
+	Files   map[string]CopiedFile // by path: content that was copied in; only what the stack names; the zero value when missing
+}
+
+// CopiedFile is a regular file in a container. The zero value is one that is missing.
+type CopiedFile struct {
+	Digest   string // sha256 (hex) of its content
+	UID, GID int
+	Mode     int64 // permissions, with setuid, setgid and sticky
 }
 
 // Gap is a fact that could not be read.
@@ -85,8 +92,8 @@ type Source interface {
 	Volume(ctx context.Context, name string) (volume.Volume, error)
 	// Image resolves a reference or an id.
 	Image(ctx context.Context, ref string) (image.InspectResponse, error)
-	// FileDigest returns the sha256 (hex) of a file's content in a container.
-	FileDigest(ctx context.Context, id, path string) (string, error)
+	// CopiedFile reads a regular file in a container.
+	CopiedFile(ctx context.Context, id, path string) (CopiedFile, error)
 }
 
 // Running says whether the container's process runs, paused or not. A container in a restart loop is not running.
