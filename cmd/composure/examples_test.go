@@ -70,8 +70,8 @@ func taken(args []string) (*cobra.Command, error) {
 	return found, err
 }
 
-// TestPages: every command line of composure in a page is one that the program takes. The tutorial's are run, by
-// test/install.
+// TestPages: every command line of composure in a page is one that the program takes. Those to be typed
+// are run by test/install.
 func TestPages(t *testing.T) {
 	inline := regexp.MustCompile("`([^`\n]*\\bcomposure [^`\n]*)`")
 	block := regexp.MustCompile("(?ms)^```\\w*\n(.*?)^```$")

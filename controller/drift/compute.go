@@ -130,7 +130,11 @@ func (c *comparison) surplus(svc *spec.Service, slot observe.Slot, desired spec.
 		d.Field, d.Desired, d.Observed = FieldLeftover, "removed", slot.Container.Status()
 		d.Cause = fmt.Sprintf("a recreation was interrupted and left two containers of number %d; this one is removed only when asked to (prune)", slot.Number)
 		if Abandoned(*slot.Container) {
-			d.Cause = fmt.Sprintf("a recreation was interrupted and left two containers of number %d; this one never ran, and is removed", slot.Number)
+			why := "never ran"
+			if undone(*slot.Container) {
+				why = "was undone, its log is kept"
+			}
+			d.Cause = fmt.Sprintf("a recreation was interrupted and left two containers of number %d; this one %s, and is removed", slot.Number, why)
 		}
 	}
 	if slot.Container.Dead() {
@@ -143,11 +147,19 @@ func (c *comparison) surplus(svc *spec.Service, slot observe.Slot, desired spec.
 	c.add(d)
 }
 
-// Abandoned says whether a container was made for a recreation of Composure's and never ran: when the recreation does not
-// need it any more, such as one that the engine created long after everybody had given up on it, it is nobody's.
+// Abandoned says whether a container was made for a recreation of Composure's and never ran, or was undone, which keeps its log
+// and gives it a name of its own: when the recreation does not need it any more, such as one that the engine created long after
+// everybody had given up on it, it is nobody's.
 func Abandoned(c observe.Container) bool {
-	return c.Label(spec.LabelRecreates) != "" && c.Status() == "created" && c.StartedAt().IsZero()
+	return c.Label(spec.LabelRecreates) != "" && (neverRan(c) || undone(c))
 }
+
+func neverRan(c observe.Container) bool { return c.Status() == "created" && c.StartedAt().IsZero() }
+
+func undone(c observe.Container) bool { return !c.Running() && strings.HasSuffix(c.Name, Failed(c.ID)) }
+
+// Failed is what the name of a container ends in after its recreation was undone.
+func Failed(id string) string { return ".failed-" + id[:min(12, len(id))] }
 
 // temporary says whether a name is one that a recreation gives for a while: <12 hex>_name by docker compose,
 // name.<hash> by Composure.

@@ -127,7 +127,7 @@ func undo(pl *place) []Step {
 		steps = append(steps, Step{Op: Start, Target: old.Name, ID: old.ID, Expect: Expect{Name: old.Name, Stopped: true}})
 	}
 	if name == pl.desired.Name {
-		name = pl.desired.Name + ".failed-" + fresh.ID[:12]
+		name = pl.desired.Name + drift.Failed(fresh.ID)
 		steps = append(steps, pl.rename(fresh.ID, fresh.Name, name))
 	}
 	if old.Name != pl.desired.Name {
