@@ -14,7 +14,7 @@ PACKAGES ?= $(shell go list ./... | grep -vE "/test/(heal|chaos|limits|browser)$
 
 # Test binaries of this many packages run at once: the end-to-end tests share one engine.
 PARALLEL ?= 2
-TIMEOUT  ?= 14m
+TIMEOUT  ?= 40m
 FUZZTIME ?= 30s
 SEEDS    ?= 1000
 SEED     ?=

@@ -74,7 +74,7 @@ services:
     command: [sh, -c, "touch /tmp/first; exec sleep 1000000"]
     stop_signal: SIGKILL
     restart: unless-stopped
-    healthcheck: {test: [CMD, test, "!", -e, /shared/broken], interval: 1s, retries: 1, timeout: 1s}
+    healthcheck: {test: [CMD, test, "!", -e, /shared/broken], interval: 1s, retries: 1, timeout: 30s}
     volumes: ["./shared:/shared"]
 `)
 	p.docker("run", "--rm", "--name", p.name+"-prepare", "-v", p.dir+":/dir", "composure-test/busybox:1", "mkdir", "/dir/shared")

@@ -13,7 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
+
+	"composure/test/rig"
 )
 
 // result is how a program ended.
@@ -95,14 +96,17 @@ func (p *project) answers(r result, code int, texts ...string) {
 			p.t.Errorf("nothing says %q: %s", text, r)
 		}
 	}
-	if strings.Contains(r.stdout, "the time of --timeout 60s is over") {
+	if strings.Contains(r.stdout, "the time of --timeout "+bound+" is over") {
 		p.t.Errorf("the run did not end by itself: %s", r)
 	}
 }
 
+// bound is far beyond what a run takes, since the machine may be busy.
+const bound = "5m0s"
+
 // once is `reconcile --once` with its usual bound.
 func once(args ...string) []string {
-	return append([]string{"reconcile", "--once", "--timeout", "60s"}, args...)
+	return append([]string{"reconcile", "--once", "--timeout", bound}, args...)
 }
 
 // converge brings the stack to what its file says, and has drift confirm it.
@@ -185,17 +189,17 @@ func (b *background) pid() int {
 	return b.p.inspect(b.cmd.Args[slices.Index(b.cmd.Args, "--name")+1]).State.Pid
 }
 
-// wait returns how the run ended; it must do so within a minute.
+// wait returns how the run ended; it must do so within rig.Patience.
 func (b *background) wait() result {
 	b.p.t.Helper()
-	ctx, cancel := context.WithTimeout(b.p.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.p.t.Context(), rig.Patience)
 	defer cancel()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
 		_ = b.cmd.Process.Signal(syscall.SIGKILL)
 		<-b.done
-		b.p.t.Errorf("still running after a minute")
+		b.p.t.Errorf("still running after %s", rig.Patience)
 	}
 	return result{args: b.cmd.Args[1:], code: b.cmd.ProcessState.ExitCode(), stdout: b.out.String(), stderr: b.err.String()}
 }

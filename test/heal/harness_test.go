@@ -270,7 +270,7 @@ func (s *stack) wants(code int, args []string, texts ...string) string {
 // deploy is `reconcile --once`.
 func (s *stack) deploy(code int, texts ...string) {
 	s.t.Helper()
-	s.wants(code, []string{"reconcile", "--once", "--timeout", "100s"}, texts...)
+	s.wants(code, []string{"reconcile", "--once", "--timeout", "5m"}, texts...)
 }
 
 // docker runs the docker command line and fails the test when it fails.

@@ -50,7 +50,7 @@ func TestNewerEngine(t *testing.T) {
 // refuses: exit status 1, each key named with its place, no container.
 func refuses(t *testing.T, s *stack, about observe.Engine) {
 	t.Logf("engine %s (API %s) lacks them: refused", about.Version, about.APIVersion)
-	cmd := exec.Command(buildComposure(t), append([]string{"reconcile", "--once", "--timeout", "30s", "--state-dir", t.TempDir()}, s.selection()...)...)
+	cmd := exec.Command(buildComposure(t), append([]string{"reconcile", "--once", "--timeout", "5m", "--state-dir", t.TempDir()}, s.selection()...)...)
 	cmd.Env = s.env
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -111,11 +111,11 @@ func (s *stack) keepRunning() {
 // reconcile makes the stack what its files say.
 func (s *stack) reconcile(binary string) {
 	s.t.Helper()
-	timeout, accepted := "60s", 0
+	timeout, accepted := "5m", 0
 	if slices.Contains(endless, s.file) {
-		timeout, accepted = "10s", 1
+		timeout, accepted = "20s", 1
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
 	args := append([]string{"reconcile", "--once", "--timeout", timeout, "--state-dir", s.t.TempDir()}, s.selection()...)
 	cmd := exec.CommandContext(ctx, binary, args...)
