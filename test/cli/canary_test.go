@@ -104,7 +104,7 @@ services:
     logging: {driver: json-file, options: {max-size: 1m, labels: com.example.token, env: API_KEY}}
     secrets: [from_file, from_shell]
     configs: [{source: leaks, target: /leaks/leaks}, {source: health, target: /health}, {source: probe, target: /probe}]
-    healthcheck: {test: ['CMD-SHELL', 'cat /health; : --password {{healthcheck, argument}}; test ! -e /tmp/ill'], interval: 500ms, timeout: 10s, retries: 2}
+    healthcheck: {test: ['CMD-SHELL', 'cat /health; : --password {{healthcheck, argument}}; test ! -e /tmp/ill'], interval: 1s, timeout: 10s, retries: 2}
     x-composure:
       probes:
         - {exec: {command: [sh, -c, 'cat /probe; test ! -e /tmp/ill', x, --token, '{{probe, argument}}']}, interval: 2s, timeout: 10s, failures: 1}

@@ -41,7 +41,7 @@ func with(keys string) string {
 	return strings.Replace(web, "    restart: always\n", "    restart: always\n"+keys, 1)
 }
 
-const checked = `    healthcheck: {test: [CMD, "true"], interval: 200ms, retries: 2}
+const checked = `    healthcheck: {test: [CMD, "true"], interval: 1s, retries: 2}
 `
 
 // scenarios are the remedies of the deployment verb, and what people ask for by hand.

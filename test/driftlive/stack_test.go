@@ -75,7 +75,7 @@ func TestTagMoved(t *testing.T) {
 
 func TestUnhealthy(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, "health", map[string]string{"compose.yaml": one + "    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 200ms, retries: 1}\n"})
+	f := newFixture(t, "health", map[string]string{"compose.yaml": one + "    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 1s, retries: 1}\n"})
 	f.until("unhealthy", func() bool { return f.observe().Containers[0].Health() == "unhealthy" })
 	f.want("health: healthy → unhealthy [restart, live]")
 	f.docker("exec", f.project+"-web-1", "touch", "/tmp/well")

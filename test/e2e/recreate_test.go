@@ -25,7 +25,7 @@ services:
     command: [sleep, "1000"]
     restart: always
     stop_signal: SIGKILL
-    healthcheck: {test: [CMD, "true"], interval: 200ms, retries: 2}
+    healthcheck: {test: [CMD, "true"], interval: 1s, retries: 2}
     volumes: ['data:/data', /scratch]
 volumes: {data: {}}
 `

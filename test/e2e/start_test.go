@@ -50,7 +50,7 @@ services:
   db:
     <<: *service
     command: [sh, -c, "sleep 1; touch /tmp/well; exec sleep 1000"]
-    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 200ms, retries: 50}
+    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 1s, retries: 50}
   migrate:
     <<: *service
     restart: "no"
@@ -209,7 +209,7 @@ func TestCrashLoop(t *testing.T) {
 // TestUnhealthy is not converged, and says so with the answer of the last check.
 func TestUnhealthy(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "ill", web+"    healthcheck: {test: [CMD, 'false'], interval: 200ms, retries: 2}\n")
+	p := newStack(t, "ill", web+"    healthcheck: {test: [CMD, 'false'], interval: 1s, retries: 2}\n")
 	p.wants(1, once(), "NOT converged", "web 1: unhealthy")
 	p.edit("'false'", "'true'")
 	p.converge()
@@ -218,7 +218,7 @@ func TestUnhealthy(t *testing.T) {
 // TestTimeout: a run that is over time says what it still waited for; a later one goes on.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "late", web+"    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 200ms, retries: 100000}\n")
+	p := newStack(t, "late", web+"    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 1s, retries: 100000}\n")
 	p.wants(1, []string{"reconcile", "--once", "--timeout", "20s"}, "NOT converged", "--timeout 20s", "web 1: healthcheck starting")
 	p.docker("exec", p.container("web"), "touch", "/tmp/well")
 	p.converge()

@@ -30,7 +30,7 @@ services:
       tier: front
     healthcheck:
       test: [CMD, "true"]
-      interval: 500ms
+      interval: 1s
     mem_limit: 64m
     mem_reservation: 32m
     cpus: 0.5
@@ -135,7 +135,7 @@ func All() []Mutation {
 		}), []string{"healthcheck.test: CMD true → CMD echo [recreate, live]"}},
 		{"healthcheck interval", byHand(func(c *spec.Container) {
 			c.Config.Healthcheck = &container.HealthConfig{Test: []string{"CMD", "true"}, Interval: time.Minute}
-		}), []string{"healthcheck.interval: 500ms → 1m [recreate, live]"}},
+		}), []string{"healthcheck.interval: 1s → 1m [recreate, live]"}},
 		{"memory", cli("update", "--memory", "48m", "--memory-swap", "96m", "$C"), []string{"mem_limit: 64 MiB → 48 MiB [in-place, live]"}},
 		{"swap", cli("update", "--memory-swap", "96m", "$C"), []string{"memswap_limit: 128 MiB → 96 MiB [in-place, live]"}},
 		{"reservation", cli("update", "--memory-reservation", "16m", "$C"), []string{"mem_reservation: 32 MiB → 16 MiB [in-place, live]"}},
