@@ -34,6 +34,7 @@ type healMemory struct {
 	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
 	made    *images // what this process builds
 	models  models
+	before  before
 	samples sampleBuffer
 	beats   beats
 	gained  func()                    // called when the lease was taken; it must not block. nil: nobody asks
@@ -242,96 +243,6 @@ func (m *healMemory) Stable(ctx context.Context, service string, now time.Time) 
 		}
 	}
 	return nil
-}
-
-// models is the model of a revision as it was read last: that takes milliseconds, every pass asks, and only a deployment
-// or an edited file changes it. Only one goroutine uses it at a time.
-type models struct {
-	id    string      // of the revision, which is its content's
-	like  *spec.Stack // the file it was read beside
-	stack *spec.Stack
-}
-
-func (m *models) read(r store.Revision, like *spec.Stack) (*spec.Stack, error) {
-	if m.stack != nil && m.id == r.ID && m.like == like {
-		return m.stack, nil
-	}
-	stack, err := spec.FromCanonical(r.Model, like)
-	if err != nil {
-		return nil, err
-	}
-	*m = models{r.ID, like, stack}
-	return stack, nil
-}
-
-// Desired is the stack as last applied with the recorded overrides in it.
-func (m *healMemory) Desired(ctx context.Context, file *spec.Stack, now time.Time) (controller.Desired, error) {
-	m.file = file
-	if m.post != nil { // a command that only reads tells nobody
-		m.post.follow(ctx, file.Policy.Notify)
-	}
-	if err := m.Refresh(ctx); err != nil {
-		m.log.Debug("store not refreshed", "error", err)
-	}
-	d := controller.Desired{Stack: file, Paused: map[string]string{}, Stable: map[string]plan.Stable{}, Deployed: map[string]time.Time{}, Images: map[string]string{}, Raised: map[string]time.Time{}, Returned: map[string]time.Time{}, Commits: map[string]string{}}
-	last, err := m.LastRevision(ctx)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-	case err != nil:
-		return d, err
-	default:
-		if d.Applied, err = m.models.read(last, file); err != nil {
-			return d, fmt.Errorf("read the revision %s: %w", last.ID, err)
-		}
-		d.Stack = d.Applied.WithPolicies(file)
-		m.rollbacks(ctx, last, d)
-	}
-	overrides, err := m.Overrides(ctx, now)
-	if err != nil {
-		return d, err
-	}
-	for _, o := range overrides {
-		switch o.Kind {
-		case store.Pause:
-			d.Paused[o.Service] = fmt.Sprintf("paused by %s%s%s", o.Owner, because(o.Reason), until(o.Until))
-		case overrideMemory:
-			d.Raised[o.Service] = o.Created
-		case overrideRebuild:
-			delete(d.Images, o.Service)
-			d.Returned[o.Service] = o.Created
-		case overrideRollback:
-			d.Returned[o.Service] = o.Created
-			delete(d.Stable, o.Service) // never roll back a rollback
-			delete(d.Images, o.Service) // its kept tag names the image
-		}
-	}
-	d.Stack, err = overridden(ctx, d.Stack, m.name, overrides, m.Revision)
-	return d, err
-}
-
-// rollbacks finds where each service could go back to: a proven revision, when the one that runs was never proven.
-func (m *healMemory) rollbacks(ctx context.Context, last store.Revision, d controller.Desired) {
-	for _, s := range last.Services {
-		d.Deployed[s.Service], d.Images[s.Service] = last.AppliedAt, s.ImageID
-		if !s.Dirty {
-			d.Commits[s.Service] = s.Commit
-		}
-		if !s.StableAt.IsZero() {
-			continue
-		}
-		if stable, err := m.LastStable(ctx, s.Service, s); err == nil && m.canGoBack(ctx, stable) {
-			d.Stable[s.Service] = plan.Stable{Revision: stable.Revision, Deployed: last.AppliedAt}
-		}
-	}
-}
-
-// canGoBack says whether the image of a proven revision is still here, or can be built again from its commit.
-func (m *healMemory) canGoBack(ctx context.Context, stable store.StableRevision) bool {
-	if stable.Commit != "" && !stable.Dirty {
-		return true
-	}
-	_, err := m.eng.Image(ctx, stable.ImageID)
-	return err == nil
 }
 
 // Decide records an override that healing chose. The image that it names is kept by a tag of ours; one that is gone is

@@ -107,8 +107,8 @@ services:
     healthcheck: {test: ['CMD-SHELL', 'cat /health; : --password {{healthcheck, argument}}; test ! -e /tmp/ill'], interval: 1s, timeout: 10s, retries: 2}
     x-composure:
       probes:
-        - {exec: {command: [sh, -c, 'cat /probe; test ! -e /tmp/ill', x, --token, '{{probe, argument}}']}, interval: 2s, timeout: 10s, failures: 1}
-        - {http: {url: 'PROBE/health?token={{probe, query}}', body: fine}, interval: 2s, timeout: 10s, failures: 1}
+        - {exec: {command: [sh, -c, 'cat /probe; test ! -e /tmp/ill', x, --token, '{{probe, argument}}']}, interval: 2s, timeout: 2s, failures: 1}
+        - {http: {url: 'PROBE/health?token={{probe, query}}', body: fine}, interval: 2s, timeout: 2s, failures: 1}
       integrity: [{name: files, command: [sh, -c, 'cat /probe; test ! -e /tmp/ill', x, --api-key, '{{integrity, argument}}']}]
       signatures: [{pattern: 'connections', cause: connection_pool_exhausted}]
   crash:
@@ -123,7 +123,7 @@ services:
     environment: {POSTGRES_PASSWORD: '{{database}}', POSTGRES_DB: ledger}
     healthcheck: {test: [CMD, pg_isready, --quiet, --host=127.0.0.1, --username=postgres, --dbname=ledger], interval: 1s, timeout: 10s, retries: 5, start_period: 60s}
     x-composure:
-      probes: [{postgres: {dsn: 'postgres://postgres:{{database}}@db/ledger?application_name=x'}, interval: 2s, timeout: 10s, failures: 1}]
+      probes: [{postgres: {dsn: 'postgres://postgres:{{database}}@db/ledger?application_name=x'}, interval: 2s, timeout: 2s, failures: 1}]
       integrity: [{name: rows, sql: SELECT 1, dsn: 'postgres://postgres:{{database}}@db/ledger'}]
 secrets:
   from_file: {file: ./secret.txt}

@@ -122,7 +122,7 @@ func TestPause(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, "status", strings.Replace(stack, `environment: {V: "1"}`, `environment: {V: "1"}
-    x-composure: {probes: [{name: answers, tcp: {port: 8080}, interval: 1s, timeout: 10s}]}`, 1))
+    x-composure: {probes: [{name: answers, tcp: {port: 8080}, interval: 1s, timeout: 1s}]}`, 1))
 	if web := read[stackStatus](p, "status").of("web"); web.State != "missing" || web.Verdict != "failed" {
 		t.Errorf("what does not exist is %+v", web)
 	}

@@ -78,7 +78,7 @@ var rootCauses = []rootCause{
 	{
 		cause: "unknown",
 		web: `    command: [sleep, "1000"]
-    x-composure: {probes: [{name: works, exec: {command: [test, "!", -e, /tmp/ill]}, interval: 1s, timeout: 10s, failures: 3}]}
+    x-composure: {probes: [{name: works, exec: {command: [test, "!", -e, /tmp/ill]}, interval: 1s, timeout: 1s, failures: 3}]}
 `,
 		fault: inside("touch", "/tmp/ill"), last: "hard",
 	},
