@@ -55,7 +55,7 @@ func (b *bench) viewers(ctx context.Context) error {
 	who := fmt.Sprintf("%d services, %d viewers and a scrape a second", *services, crowd)
 	b.add("pass of "+who, seen.mean(), alone.mean(), "nobody looks", "≤ 2")
 	b.rows = append(b.rows,
-		row{"passes in the time of it, one a second is due", fmt.Sprint(seen.count), "nobody looks", fmt.Sprint(alone.count), fmt.Sprintf("%.2f", float64(seen.count)/float64(alone.count)), "≥ 0.95"},
+		row{"passes in the time of it", fmt.Sprint(seen.count), "due a second after the last one", fmt.Sprint(seen.due()), fmt.Sprintf("%.2f", float64(seen.count)/float64(seen.due())), "≥ 0.95"},
 		row{"passes of it that took more than a second", fmt.Sprint(seen.late), "nobody looks", fmt.Sprint(alone.late), "", "0"},
 		row{"pages that the viewers got", fmt.Sprint(seen.pages), "", "", "", ""})
 	return b.remove(ctx, project+"-viewers")
@@ -76,8 +76,11 @@ func served(log io.Reader) (string, error) {
 // passes are what the metrics say of a time.
 type passes struct {
 	count, late, pages int
-	took               time.Duration
+	took, lasted       time.Duration // by the passes, and all of it
 }
+
+// due is how many passes there are when each begins a second after the end of the last one.
+func (p passes) due() int { return int(p.lasted / (time.Second + p.mean())) }
 
 func (p passes) mean() time.Duration { return p.took / time.Duration(max(p.count, 1)) }
 
@@ -87,6 +90,7 @@ func (p *passes) during(ctx context.Context, at string, viewers int) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	ctx, end := context.WithTimeout(ctx, showing)
 	defer end()
 	group, pages := errgroup.Group{}, make(chan int, viewers)
@@ -110,6 +114,7 @@ func (p *passes) during(ctx context.Context, at string, viewers int) error {
 		p.pages += <-pages
 	}
 	after, err := measured(context.WithoutCancel(ctx), at)
+	p.lasted += time.Since(began)
 	p.count, p.late, p.took = p.count+after.count-before.count, p.late+after.late-before.late, p.took+after.took-before.took
 	return err
 }

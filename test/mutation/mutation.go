@@ -131,7 +131,7 @@ func All() []Mutation {
 		{"label added", byHand(func(c *spec.Container) { c.Config.Labels["x"] = "y" }), []string{"labels.x: unset → y [recreate, live]"}},
 		{"healthcheck removed", byHand(func(c *spec.Container) { c.Config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}} }), []string{"healthcheck: configured → none [recreate, live]"}},
 		{"healthcheck test", byHand(func(c *spec.Container) {
-			c.Config.Healthcheck = &container.HealthConfig{Test: []string{"CMD", "echo"}, Interval: 500 * time.Millisecond}
+			c.Config.Healthcheck = &container.HealthConfig{Test: []string{"CMD", "echo"}, Interval: time.Second}
 		}), []string{"healthcheck.test: CMD true → CMD echo [recreate, live]"}},
 		{"healthcheck interval", byHand(func(c *spec.Container) {
 			c.Config.Healthcheck = &container.HealthConfig{Test: []string{"CMD", "true"}, Interval: time.Minute}
