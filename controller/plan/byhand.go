@@ -1,7 +1,5 @@
 package plan
 
-import "time"
-
 // Rungs that a person may ask for.
 const (
 	Graceful = "graceful" // the service's own grace, else the policy's
@@ -9,8 +7,8 @@ const (
 )
 
 // byHand plans the rung that a person asked for: once for each container, one replica after another, against the
-// budget, and then only the verdict. Nothing else is done to the service, and a failure is not answered by another rung.
-// What a recreation left behind is ended first. It says whether the container is being replaced.
+// budget, and then only the verdict. Nothing else is done to the service, and a failure is not answered by another rung, nor
+// given to the next replica. What a recreation left behind is ended first. It says whether the others have to wait for it.
 func (p *planner) byHand(pl *place, asked Asked) bool {
 	c := pl.slot.Container
 	switch {
@@ -18,15 +16,17 @@ func (p *planner) byHand(pl *place, asked Asked) bool {
 		p.final(pl.key, pl.svc.Name, "does not exist; `composure reconcile --once` makes it")
 	case pl.putBack() != "":
 		p.final(pl.key, pl.svc.Name, "the old container was put back: "+pl.putBack())
+		return true
 	case p.tried(pl, asked.Rung) && pl.judge.Verdict == Failed:
 		p.final(pl.key, pl.svc.Name, pl.judge.Reason)
+		return true
 	case p.tried(pl, asked.Rung) && pl.judge.Verdict == Pending:
 		p.wait(pl.key, pl.svc.Name, pl.judge.Reason, pl.judge.Until)
 		return true
 	case p.tried(pl, asked.Rung):
 		return false
 	case pl.moving != "":
-		p.wait(pl.key, pl.svc.Name, "after "+title(pl.moving), time.Time{})
+		p.queue(pl, "")
 	default:
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: asked.Rung, Cause: asked.Cause, Steps: asked.steps(pl), Counts: true}, 1)
 		return true

@@ -170,7 +170,7 @@ func (p *planner) slot(pl *place) bool {
 			continue
 		}
 		if r.replaces && !r.settles && pl.moving != "" {
-			p.wait(pl.key, pl.svc.Name, "replicas are replaced one at a time; after "+title(pl.moving), time.Time{})
+			p.queue(pl, "replicas are replaced one at a time; ")
 			return false
 		}
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: r.kind(pl), Cause: cause, Steps: r.steps(pl)}, r.tries)
@@ -193,6 +193,15 @@ func (p *planner) slot(pl *place) bool {
 		p.final(pl.key, pl.svc.Name, pl.judge.Reason)
 	}
 	return false
+}
+
+// queue holds a replica until the one before it is done with. What has just failed with one is not given to the others.
+func (p *planner) queue(pl *place, why string) {
+	if slices.ContainsFunc(p.plan.Held, func(h Held) bool { return h.Final && h.Key == pl.moving }) {
+		p.final(pl.key, pl.svc.Name, "left as it is, since "+title(pl.moving)+" failed")
+		return
+	}
+	p.wait(pl.key, pl.svc.Name, why+"after "+title(pl.moving), time.Time{})
 }
 
 // try adds a job unless its attempts are used up, its backoff runs, or what it waits for will not come.
