@@ -144,14 +144,6 @@ func (f *fixture) reset(service string) {
 	f.up()
 }
 
-// Recreate, Reset, Docker and Names make a fixture a mutation.Stack.
-func (f *fixture) Recreate(service string, change func(*spec.Container)) { f.recreate(service, change) }
-func (f *fixture) Reset(service string)                                  { f.reset(service) }
-func (f *fixture) Docker(args ...string) string                          { return f.docker(args...) }
-func (f *fixture) Names() *strings.Replacer {
-	return strings.NewReplacer("$P", f.project, "$C", f.project+"-web-1", "$DIR", f.dir)
-}
-
 // clear removes a service's containers.
 func (f *fixture) clear(service string) {
 	f.t.Helper()

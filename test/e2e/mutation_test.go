@@ -18,7 +18,7 @@ import (
 const secret = "hunter2hunter2"
 
 // TestEveryMutationIsRepaired makes each change of the list by hand, with all labels of docker compose kept. Drift
-// names exactly the field, `reconcile --once` repairs it, drift is clean, and the data is where it was. Some stacks are
+// says exactly what differs, in which words, `reconcile --once` repairs it, drift is clean, and the data is where it was. Some stacks are
 // worked on at a time: most of the time is spent waiting for the engine.
 func TestEveryMutationIsRepaired(t *testing.T) {
 	t.Parallel()
@@ -62,14 +62,19 @@ func richStack(t *testing.T, name string) *project {
 
 func repairs(p *project, m mutation.Mutation) {
 	p.t.Helper()
+	names := p.Names() // before: the container may have another one after it
 	m.Do(p)
-	var want []string
+	var want, got []string
 	for _, line := range m.Want {
-		field, rest, _ := strings.Cut(p.Names().Replace(line), ": ")
-		want = append(want, field+" "+rest[strings.LastIndex(rest, "[")+1:strings.LastIndex(rest, ",")])
+		want = append(want, names.Replace(line))
 	}
-	slices.Sort(want)
-	if diff := cmp.Diff(want, p.drift().fields()); diff != "" {
+	for _, d := range p.drift().Drifts {
+		got = append(got, d.Field+": "+d.Desired+" → "+d.Observed+" ["+d.Remedy+"]")
+		if d.Origin != "live" {
+			p.t.Errorf("%s: origin %s, but nobody edited the file", d.Field, d.Origin)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		p.t.Errorf("drift (-want +got):\n%s", diff)
 	}
 	p.converge()
@@ -79,7 +84,7 @@ func repairs(p *project, m mutation.Mutation) {
 	}
 }
 
-// Recreate, Reset, Docker and Names make a project a mutation.Stack.
+// Recreate, Docker and Names make a project a mutation.Stack.
 func (p *project) Recreate(service string, change func(*spec.Container)) {
 	p.t.Helper()
 	stack, err := spec.Load(p.t.Context(), spec.Options{WorkingDir: p.dir, ProjectName: p.name, Environ: p.env})
@@ -103,8 +108,6 @@ func (p *project) Recreate(service string, change func(*spec.Container)) {
 	p.must(eng.Start(p.t.Context(), id))
 }
 
-// Reset does nothing: every mutation was repaired before the next.
-func (p *project) Reset(string)                 {}
 func (p *project) Docker(args ...string) string { return p.docker(args...) }
 func (p *project) Names() *strings.Replacer {
 	return strings.NewReplacer("$P", p.name, "$C", p.container("web"), "$DIR", p.dir)
