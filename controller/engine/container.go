@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/docker/docker/api/types/container"
 )
 
@@ -118,17 +119,24 @@ func (e *Engine) Remove(ctx context.Context, id string, force bool) error {
 
 // Update changes limits and restart policy of a container in place; zero fields stay as they are. The engine refuses a
 // memory limit above the memory and swap limit, so the latter goes along: without one given, twice the memory, which is
-// what a creation makes of it.
+// what a creation makes of it. It also refuses what has just ended, though it takes the same when it knows of the end: a crash
+// loop on a busy machine would never get its restart policy.
 func (e *Engine) Update(ctx context.Context, id string, update container.UpdateConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	if update.Memory > 0 && update.MemorySwap == 0 {
 		update.MemorySwap = 2 * update.Memory
 	}
-	result, err := e.api.ContainerUpdate(ctx, id, update)
-	for _, warning := range result.Warnings {
-		e.log.Warn("engine warning at update", "container", short(id), "warning", warning)
-	}
+	err := soonAgain(ctx, func() error {
+		result, err := e.api.ContainerUpdate(ctx, id, update)
+		for _, warning := range result.Warnings {
+			e.log.Warn("engine warning at update", "container", short(id), "warning", warning)
+		}
+		if err != nil && !strings.Contains(err.Error(), "cannot update a ") {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
 	return wrap(err, "update %s", short(id))
 }
 

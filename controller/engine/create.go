@@ -41,8 +41,13 @@ func (e *Engine) CreateNetwork(ctx context.Context, n *spec.Network) error {
 		}
 		return backoff.Permanent(err)
 	}
-	err := backoff.Retry(create, backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(100*time.Millisecond), 10), ctx))
-	return wrap(err, "create network %s", n.Name)
+	return wrap(soonAgain(ctx, create), "create network %s", n.Name)
+}
+
+// soonAgain repeats what stood in the way of the engine for a moment, ten times within a second or two. What is not to be repeated
+// is backoff.Permanent.
+func soonAgain(ctx context.Context, do func() error) error {
+	return backoff.Retry(do, backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(100*time.Millisecond), 10), ctx))
 }
 
 // CreateVolume creates a volume of the file. The engine answers with the volume it has if there is one of that name.

@@ -242,6 +242,19 @@ func TestRemoveKeepsVolumes(t *testing.T) {
 	}
 }
 
+// TestUpdateOfACrashLoop: the engine refuses what ends while it is asked, about one request of eight.
+func TestUpdateOfACrashLoop(t *testing.T) {
+	s := open(t)
+	c := s.desired("loop", "sh", "-c", "exit 9")
+	c.Host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyAlways}
+	id := s.start(t, c)
+	for n := range 20 {
+		if err := s.Update(t.Context(), id, container.UpdateConfig{RestartPolicy: c.Host.RestartPolicy}); err != nil {
+			t.Fatalf("request %d: %v", n, err)
+		}
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	s := open(t)
 	c := s.desired("web", "sleep", "600")

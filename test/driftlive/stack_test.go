@@ -13,6 +13,7 @@ import (
 	"composure/controller/drift"
 	"composure/controller/observe"
 	"composure/spec"
+	"composure/test/rig"
 )
 
 // want fails the test unless the report has exactly these drifts.
@@ -31,12 +32,12 @@ func (f *fixture) want(expected ...string) {
 // until waits for a state of the engine.
 func (f *fixture) until(what string, reached func() bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(rig.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if reached() {
 			return
 		}
 	}
-	f.t.Fatalf("a minute passed without: %s", what)
+	f.t.Fatalf("%s passed without: %s", rig.Patience, what)
 }
 
 const one = `

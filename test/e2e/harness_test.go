@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 
 	"composure/test/proxy"
+	"composure/test/rig"
 )
 
 // prefix of everything these tests make on the engine.
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most of the time is spent waiting for the engine: more stacks at a time than processors.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("4")
+		_ = f.Value.Set("3")
 	}
 	os.Exit(run(m))
 }
@@ -241,13 +242,13 @@ func (p *project) picture() string {
 	return text.String()
 }
 
-// until waits for a condition, for at most a minute.
+// until waits for a condition.
 func (p *project) until(what string, reached func() bool) {
 	p.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(rig.Patience)
 	for !reached() {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("a minute passed without: %s\n%s", what, p.ps())
+			p.t.Fatalf("%s passed without: %s\n%s", rig.Patience, what, p.ps())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -59,10 +59,10 @@ func TestFailedRecreationGoesBack(t *testing.T) {
 			p.docker("exec", p.container("web"), "sh", "-c", "echo kept > /data/row; echo kept > /scratch/row")
 			before := p.inspect(p.container("web"))
 			p.edit(test.old, test.new)
-			p.wants(1, once(), "NOT converged", "web 1", test.why)
+			run := p.wants(1, once(), "NOT converged", "web 1", test.why)
 			after := p.inspect(p.container("web"))
 			if after.ID != before.ID || !after.State.Running || after.HostConfig.RestartPolicy != before.HostConfig.RestartPolicy {
-				t.Errorf("not back at the old container: %.12s running %v restart %s, was %.12s", after.ID, after.State.Running, after.HostConfig.RestartPolicy.Name, before.ID)
+				t.Errorf("not back at the old container: %.12s running %v restart %s, was %.12s\n%s", after.ID, after.State.Running, after.HostConfig.RestartPolicy.Name, before.ID, run)
 			}
 			p.has("web-1")
 			p.untilHealth(p.container("web"), "healthy")

@@ -31,7 +31,7 @@ const image = "composure-test/busybox:1"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("4")
+		_ = f.Value.Set("3")
 	}
 	os.Exit(m.Run())
 }
