@@ -34,9 +34,9 @@ func main() {
 }
 
 // How much garbage may pile up, in percent of what is in use, before it is collected. A command ends before that matters,
-// and would spend a fifth of its time on it with Go's own 100; the remediator stays for weeks and allocates little.
+// and would spend time on it with Go's own 100, and on fetching memory with much more; the remediator stays for weeks and allocates little.
 const (
-	seldom = 300
+	seldom = 200
 	steady = 50
 )
 
