@@ -110,6 +110,19 @@ func (m *memory) overridden(ctx context.Context, stack *spec.Stack, but ...strin
 	})
 }
 
+// paused are the pauses that hold a deployment, with the way out: whoever asked for one works on it by hand.
+func (m *memory) paused(ctx context.Context) (map[string]string, error) {
+	if m == nil {
+		return nil, nil
+	}
+	overrides, err := m.Overrides(ctx, m.key, time.Now())
+	why := paused(overrides)
+	for service := range why {
+		why[service] += "; `" + strings.TrimSpace("composure resume "+service) + "` ends that"
+	}
+	return why, err
+}
+
 // recall returns, for a command that only reads, the stack as it was applied last and what is meant to differ.
 func (a *app) recall(ctx context.Context, engineID string, stack *spec.Stack) (*spec.Stack, []drift.Override, error) {
 	memory, err := a.peekMemory(ctx, engineID, stack)

@@ -20,7 +20,7 @@ func newPause(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "pause [SERVICE...]",
 		Short:   "Keep the remediator's hands off the stack, or off some of its services",
-		Long:    "Keep the remediator's hands off the stack, or off some of its services. It goes on watching and recording.",
+		Long:    "Keep the remediator's hands off the stack, or off some of its services. It goes on watching and recording. Deployments by\n`composure reconcile --once` leave alone what is paused, too, and say so; restart and rollback do what you ask.",
 		Example: "  composure pause --for 2h --reason \"database migration\"\n  composure pause api",
 		RunE: func(cmd *cobra.Command, services []string) error {
 			if cmd.Flags().Changed("for") && length <= 0 {

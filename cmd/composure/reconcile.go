@@ -108,6 +108,9 @@ func (a *app) dryRun(ctx context.Context, config controller.Config, engineID, fo
 	if memory != nil {
 		defer memory.Close()
 	}
+	if config.Paused, err = memory.paused(ctx); err != nil {
+		return err
+	}
 	if config.Stack, err = memory.overridden(ctx, config.Stack, overrideRebuild); err != nil {
 		return err
 	}
@@ -135,6 +138,9 @@ func (a *app) deploy(ctx context.Context, config controller.Config, eng *engine.
 	defer func() { err = errors.Join(err, memory.close(ctx)) }()
 	memory.log = config.Logger
 	file := config.Stack
+	if config.Paused, err = memory.paused(ctx); err != nil {
+		return err
+	}
 	if config.Stack, err = memory.overridden(ctx, file, overrideRebuild); err != nil {
 		return err
 	}

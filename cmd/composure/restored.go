@@ -83,7 +83,7 @@ func (m *healMemory) Desired(ctx context.Context, file *spec.Stack, now time.Tim
 	for _, o := range overrides {
 		switch o.Kind {
 		case store.Pause:
-			d.Paused[o.Service] = fmt.Sprintf("paused by %s%s%s", o.Owner, because(o.Reason), until(o.Until))
+			d.Paused[o.Service] = pausedBy(o)
 		case overrideMemory:
 			d.Raised[o.Service] = o.Created
 		case overrideRebuild:

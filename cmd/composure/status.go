@@ -138,10 +138,14 @@ func paused(overrides []store.Override) map[string]string {
 	why := map[string]string{}
 	for _, o := range overrides {
 		if o.Kind == store.Pause {
-			why[o.Service] = fmt.Sprintf("paused by %s%s%s", o.Owner, because(o.Reason), until(o.Until))
+			why[o.Service] = pausedBy(o)
 		}
 	}
 	return why
+}
+
+func pausedBy(o store.Override) string {
+	return fmt.Sprintf("paused by %s%s%s", o.Owner, because(o.Reason), until(o.Until))
 }
 
 // attemptsSinceStable are what counts against the budgets.

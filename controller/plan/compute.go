@@ -142,8 +142,9 @@ func (p *planner) slot(pl *place) bool {
 		p.leave(pl)
 		return false
 	}
-	if why := p.handsOff(pl); why != "" {
-		p.wait(pl.key, pl.svc.Name, why, time.Time{})
+	alone := p.handsOff(pl)
+	if alone != "" && !p.Deploy {
+		p.wait(pl.key, pl.svc.Name, alone, time.Time{})
 		return false
 	}
 	if ill := p.Ill[pl.svc.Name]; ill.HandsOff && !p.Deploy {
@@ -168,6 +169,10 @@ func (p *planner) slot(pl *place) bool {
 		cause := r.applies(pl)
 		if cause == "" {
 			continue
+		}
+		if alone != "" {
+			p.final(pl.key, pl.svc.Name, alone)
+			return false
 		}
 		if r.replaces && !r.settles && pl.moving != "" {
 			p.queue(pl, "replicas are replaced one at a time; ")

@@ -48,11 +48,9 @@ func (p *planner) extra(d drift.Drift, c observe.Container) {
 		p.plan.Notes = append(p.plan.Notes, d.Container+": "+d.Cause)
 		return
 	}
-	for _, subject := range []string{"", d.Service} {
-		if why := p.Paused[subject]; why != "" {
-			p.plan.Notes = append(p.plan.Notes, d.Container+": "+why)
-			return
-		}
+	if why := p.paused(d.Service); why != "" {
+		p.plan.Notes = append(p.plan.Notes, d.Container+": "+why)
+		return
 	}
 	p.going = append(p.going, c)
 	if doing := p.Busy[key]; doing != "" {

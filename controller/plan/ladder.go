@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"regexp"
@@ -329,16 +330,17 @@ func (p *planner) handsOff(pl *place) string {
 	if pl.slot.Replaced != nil {
 		return ""
 	}
-	for _, subject := range []string{"", pl.svc.Name} {
-		if why := p.Paused[subject]; why != "" {
-			return why
-		}
+	if why := p.paused(pl.svc.Name); why != "" {
+		return why
 	}
 	if c := pl.slot.Container; !p.Deploy && c != nil && c.Status() == "paused" {
 		return "its container was paused by hand; `docker unpause` or `composure reconcile --once` resumes it"
 	}
 	return ""
 }
+
+// paused is why a service, "" for the stack, is to be left alone, or "".
+func (p *planner) paused(service string) string { return cmp.Or(p.Paused[""], p.Paused[service]) }
 
 // brakes returns why a restart would be wrong now, or "".
 func (p *planner) brakes(pl *place, ill Illness) string {
