@@ -40,7 +40,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	switch {
 	case c.heal != nil && c.Deploy:
 		p.Ill = Illnesses(&p, nil)
-		in.Paused = maintenance(c.Stack, c.heal.desired.Paused, snapshot.At)
+		in.Patient, in.Paused = true, maintenance(c.Stack, c.heal.desired.Paused, snapshot.At)
 		pausedByHand(&p, in.Paused)
 		p.Window = maintenance(c.Stack, nil, snapshot.At)
 	case c.heal != nil:

@@ -132,12 +132,18 @@ func (e *Engine) Update(ctx context.Context, id string, update container.UpdateC
 		for _, warning := range result.Warnings {
 			e.log.Warn("engine warning at update", "container", short(id), "warning", warning)
 		}
-		if err != nil && !strings.Contains(err.Error(), "cannot update a ") {
+		if err != nil && !e.comesAndGoes(ctx, id) {
 			return backoff.Permanent(err)
 		}
 		return err
 	})
 	return wrap(err, "update %s", short(id))
+}
+
+// comesAndGoes says whether a container has ended just now, or is restarted by the engine again and again.
+func (e *Engine) comesAndGoes(ctx context.Context, id string) bool {
+	found, err := e.api.ContainerInspect(ctx, id)
+	return err == nil && (!found.State.Running || found.State.Restarting || found.RestartCount > 0)
 }
 
 // defaultGrace is the engine's own for a container without a stop timeout.

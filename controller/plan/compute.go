@@ -36,6 +36,7 @@ type Input struct {
 	Stable    map[string]Stable    // by service: where a rollback leads
 	Raised    map[string]time.Time // by service: when its memory limit was last raised
 	Paused    map[string]string    // by service, "" for the stack: why it is to be left alone
+	Patient   bool                 // a deployment by nobody's command: it waits for the end of a pause
 	Restoring bool                 // the engine has just come back: what is down is started, as one condition
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
@@ -171,7 +172,7 @@ func (p *planner) slot(pl *place) bool {
 			continue
 		}
 		if alone != "" {
-			p.final(pl.key, pl.svc.Name, alone)
+			p.leaveAlone(pl.key, pl.svc.Name, "", alone)
 			return false
 		}
 		if r.replaces && !r.settles && pl.moving != "" {
@@ -198,6 +199,18 @@ func (p *planner) slot(pl *place) bool {
 		p.final(pl.key, pl.svc.Name, pl.judge.Reason)
 	}
 	return false
+}
+
+// leaveAlone holds what is paused from a deployment, and what needs it.
+func (p *planner) leaveAlone(key, service, subject, why string) {
+	if p.Patient {
+		p.wait(key, service, why, time.Time{})
+		return
+	}
+	p.final(key, service, why)
+	if subject != "" {
+		p.blocked[subject] = why
+	}
 }
 
 // queue holds a replica until the one before it is done with. What has just failed with one is not given to the others.

@@ -62,7 +62,7 @@ func (p *planner) resource(subject string, external bool, step Step) {
 	case p.Busy[key] != "":
 		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
 	case p.Deploy && p.paused("") != "":
-		p.lacks(key, subject, "does not exist, and the stack is left alone: "+p.paused(""))
+		p.leaveAlone(key, "", subject, "does not exist, and the stack is left alone: "+p.paused(""))
 	default:
 		p.try(Job{Key: key, Kind: string(step.Op), Cause: "does not exist", Steps: []Step{step}}, 0)
 	}
@@ -109,7 +109,7 @@ func (p *planner) image(svc *spec.Service) *Wait {
 		p.lacks(key, subject, "does not exist here, and nothing is pulled or built while healing; run `composure reconcile --once`")
 		return &wait
 	case p.Deploy && p.paused(svc.Name) != "":
-		p.lacks(key, subject, "is not fetched: "+p.paused(svc.Name))
+		p.leaveAlone(key, "", subject, "is not fetched: "+p.paused(svc.Name))
 		return &wait
 	case missing && svc.Pull.Mode == "never" && svc.Build == nil:
 		p.lacks(key, subject, "does not exist here, and pull_policy is never; load it, or change the policy at "+svc.Pos("pull_policy").String())
