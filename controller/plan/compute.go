@@ -182,6 +182,12 @@ func (p *planner) slot(pl *place) bool {
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: r.kind(pl), Cause: cause, Steps: r.steps(pl)}, r.tries)
 		return r.replaces
 	}
+	return p.await(pl)
+}
+
+// await is about a slot that no remedy fits: its verdict is waited for, or the ladder climbed. It says whether the slot's container
+// is being replaced.
+func (p *planner) await(pl *place) bool {
 	if why := p.nameless(pl); why != "" {
 		p.plan.Held = append(p.plan.Held, Held{Key: pl.key, Service: pl.svc.Name, Reason: why, Final: true}) // what depends on it goes on
 	}
