@@ -80,8 +80,8 @@ var bugs = []bug{
 	}}},
 	{"ignore-pause", "does not hear that a stack or service was paused by command", []change{{
 		file: "controller/plan/ladder.go",
-		old:  `if why := p.Paused[subject]; why != "" {`,
-		new:  `if why := p.Paused[subject]; why != "" && !planted("ignore-pause") {`,
+		old:  "{ return cmp.Or(p.Paused[\"\"], p.Paused[service]) }",
+		new:  "{\n	if planted(\"ignore-pause\") {\n		return \"\"\n	}\n	return cmp.Or(p.Paused[\"\"], p.Paused[service])\n}",
 	}}},
 	{"touch-paused", "restarts a container that a person has paused", []change{{
 		file: "controller/plan/ladder.go",
