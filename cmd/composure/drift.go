@@ -65,11 +65,12 @@ func (a *app) drift(ctx context.Context, format string, services []string) error
 	}
 	report := seen.Drift
 	if report.Differs() { // whose doing it is, and what is meant to differ, matters only now
-		applied, overrides, err := a.recall(ctx, m.about.ID, stack)
+		known, err := a.recall(ctx, m.about.ID, stack)
 		if err != nil {
 			log.Warn("what was last applied is not known; origins are told by the config hash alone", "error", err)
 		}
-		report = drift.Compute(drift.Input{Stack: stack, Applied: applied, Snapshot: seen.Snapshot, Overrides: overrides})
+		known.Snapshot = seen.Snapshot
+		report = drift.Compute(known)
 	}
 	report = report.Of(selected)
 	for _, why := range plan.StackHolds(stack, seen.Snapshot, false) {

@@ -110,32 +110,39 @@ func (m *memory) overridden(ctx context.Context, stack *spec.Stack, but ...strin
 	})
 }
 
-// paused are the pauses that hold a deployment, with the way out: whoever asked for one works on it by hand.
+// paused are the pauses that hold a deployment: whoever asked for one works on it by hand.
 func (m *memory) paused(ctx context.Context) (map[string]string, error) {
 	if m == nil {
 		return nil, nil
 	}
 	overrides, err := m.Overrides(ctx, m.key, time.Now())
+	return pauses(overrides), err
+}
+
+// pauses are why services are left alone, "" for the stack, and the way out.
+func pauses(overrides []store.Override) map[string]string {
 	why := paused(overrides)
 	for service := range why {
 		why[service] += "; `" + strings.TrimSpace("composure resume "+service) + "` ends that"
 	}
-	return why, err
+	return why
 }
 
-// recall returns, for a command that only reads, the stack as it was applied last and what is meant to differ.
-func (a *app) recall(ctx context.Context, engineID string, stack *spec.Stack) (*spec.Stack, []drift.Override, error) {
+// recall returns, for a command that only reads, what the memory adds to a look at the stack: what was applied last, what is
+// meant to differ and what is paused.
+func (a *app) recall(ctx context.Context, engineID string, stack *spec.Stack) (drift.Input, error) {
+	known := drift.Input{Stack: stack}
 	memory, err := a.peekMemory(ctx, engineID, stack)
 	if memory == nil || err != nil {
-		return nil, nil, err
+		return known, err
 	}
 	defer memory.Close()
-	applied, err := memory.applied(ctx, stack)
-	if err != nil {
-		return nil, nil, err
+	if known.Applied, err = memory.applied(ctx, stack); err != nil {
+		return known, err
 	}
 	overrides, err := memory.Overrides(ctx, memory.key, time.Now())
-	return applied, asDrift(stack, overrides), err
+	known.Overrides, known.Paused = asDrift(stack, overrides), pauses(overrides)
+	return known, err
 }
 
 // record saves what a converged pass proves: this is what the stack is now, and it runs. A run that did nothing, and found

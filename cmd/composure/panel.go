@@ -68,6 +68,7 @@ func (p *panel) input(ctx context.Context) (in view.Input, t controller.Turn, st
 	in.Memory, storeErr = p.remembered(ctx, t.Pass)
 	in.Drift = drift.Compute(drift.Input{
 		Stack: t.Pass.File, Applied: t.Pass.Applied, Snapshot: t.Pass.Snapshot, Overrides: asDrift(t.Pass.File, in.Memory.Overrides),
+		Paused: pauses(in.Memory.Overrides),
 	})
 	in.Next, in.Down = t.Next, t.Down
 	if t.Err != nil {

@@ -24,6 +24,7 @@ var update = goflag.Bool("update", false, "write what Compute says into testdata
 //	patch.json      what was done to the deployed stack since: a JSON merge patch (RFC 7396) on the snapshot, with the
 //	                containers by name; a container that is null is gone, one more is a copy of app-web-1 with changes
 //	overrides.json  recorded divergences
+//	paused.json     why services are left alone, "" for the stack
 //	report          what Compute says
 func TestCompute(t *testing.T) {
 	fixture.Golden(t, "testdata/compute/*.txtar", "report", *update, compute)
@@ -65,6 +66,11 @@ func compute(t *testing.T, archive *txtar.Archive) string {
 			t.Fatal(err)
 		}
 	}
+	if data := has["paused.json"]; data != nil {
+		if err := json.Unmarshal(data, &in.Paused); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return strings.ReplaceAll(describe(Compute(in)), dir, "$DIR")
 }
 
@@ -80,6 +86,9 @@ func describe(r Report) string {
 	}
 	for _, i := range r.Impact {
 		fmt.Fprintf(&b, "impact %s: %s\n", i.Service, i.Remedy)
+		if i.Held != "" {
+			fmt.Fprintf(&b, "\theld: %s\n", i.Held)
+		}
 		for _, risk := range i.DataAtRisk {
 			fmt.Fprintf(&b, "\t%s\n", risk)
 		}

@@ -77,6 +77,7 @@ type Input struct {
 	Applied   *spec.Stack       // what it said when it was last applied; nil: nothing is recorded
 	Snapshot  *observe.Snapshot // what there is
 	Overrides []Override        // what is meant to differ
+	Paused    map[string]string // by service, "" for the stack: why a deployment leaves it alone, and the way out
 }
 
 // Report is everything that differs, sorted by service, container, field, and what could not be compared.
@@ -92,6 +93,7 @@ type Impact struct {
 	Service    string
 	Remedy     string   // none, in-place, restart, recreate, create; report is none
 	DataAtRisk []string // sentences: what a recreation of the service would put at risk
+	Held       string   // why a deployment would not do it now, and the way out; empty: it would, or there is nothing to do
 }
 
 // Gap is what could not be compared, because it could not be read.

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func (c *comparison) impact(svc *spec.Service) Impact {
 		worst = max(worst, slices.Index(order, asks))
 	}
 	i := Impact{Service: svc.Name, Remedy: order[worst]}
+	if worst > 0 {
+		i.Held = cmp.Or(c.Paused[""], c.Paused[svc.Name])
+	}
 	if order[worst] == string(RemedyRecreate) {
 		i.DataAtRisk = c.risks[svc.Name]
 	}

@@ -105,7 +105,7 @@ func prepare(r Report, o RenderOptions) view {
 		for _, risk := range i.DataAtRisk {
 			risks = append(risks, safe(risk))
 		}
-		v.Impact = append(v.Impact, Impact{Service: safe(i.Service), Remedy: safe(i.Remedy), DataAtRisk: risks})
+		v.Impact = append(v.Impact, Impact{Service: safe(i.Service), Remedy: safe(i.Remedy), DataAtRisk: risks, Held: safe(i.Held)})
 	}
 	for _, g := range r.Gaps {
 		v.Gaps = append(v.Gaps, Gap{Subject: safe(g.Subject), Why: safe(g.Why)})
@@ -288,6 +288,14 @@ func remedyText(d Drift) string {
 		return "create"
 	}
 	return string(d.Remedy)
+}
+
+// deployment is an impact in one phrase.
+func deployment(i Impact) string {
+	if i.Held != "" {
+		return i.Remedy + ", but not now: " + i.Held
+	}
+	return i.Remedy
 }
 
 // title is the heading of a group.

@@ -27,7 +27,7 @@ func renderGitHub(v view) (string, error) {
 	home := v.options.File
 	for _, i := range v.Impact {
 		for _, risk := range i.DataAtRisk {
-			p.WriteString(annotation(SeverityWarning, location{file: home}, i.Service+": data at risk", risk+" (deployment: "+i.Remedy+")"))
+			p.WriteString(annotation(SeverityWarning, location{file: home}, i.Service+": data at risk", risk+" (deployment: "+deployment(i)+")"))
 		}
 	}
 	for _, g := range v.Gaps {

@@ -75,6 +75,7 @@ type EntryImpact struct {
 	Service    string   `json:"service"`
 	Remedy     string   `json:"remedy"`
 	DataAtRisk []string `json:"data_at_risk"`
+	Held       string   `json:"held"`
 }
 
 // EntryGap is what could not be compared.

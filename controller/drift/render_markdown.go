@@ -78,7 +78,7 @@ func impactRows(v view) []string {
 		for _, risk := range i.DataAtRisk {
 			risks = append(risks, prose(risk))
 		}
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s |\n", prose(i.Service), prose(i.Remedy), strings.Join(risks, "<br>")))
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s |\n", prose(i.Service), prose(deployment(i)), strings.Join(risks, "<br>")))
 	}
 	return rows
 }

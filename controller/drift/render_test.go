@@ -79,7 +79,7 @@ func rich() Report {
 		Impact: []Impact{
 			{Service: "api", Remedy: "recreate", DataAtRisk: []string{"shop-api-1: what it wrote outside its volumes is lost: 96MiB"}},
 			{Service: "cache", Remedy: "none"},
-			{Service: "frontend", Remedy: "recreate"},
+			{Service: "frontend", Remedy: "recreate", Held: "paused by ops@host: migration | \x1b[31mof rows, until 2026-11-23 04:00 UTC; `composure resume frontend` ends that"},
 			{Service: "postgres", Remedy: "in-place"},
 			{Service: "worker", Remedy: "none"},
 		},

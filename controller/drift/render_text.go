@@ -201,7 +201,7 @@ func (p *page) impact(v view) {
 	for _, i := range v.Impact {
 		if touched(i) {
 			p.line("  " + pad(oneLine(i.Service), width) + "  " + p.paint(remedyStyle(i.Remedy), oneLine(i.Remedy)))
-			p.risks(i, v.options.Width)
+			p.consequences(i, v.options.Width)
 		}
 	}
 	if len(unchanged) > 0 {
@@ -214,16 +214,24 @@ func touched(i Impact) bool {
 	return (i.Remedy != "none" && i.Remedy != "" && i.Remedy != string(RemedyReport)) || len(i.DataAtRisk) > 0
 }
 
-func (p *page) risks(i Impact, width int) {
+// consequences are what stands below an impact: why it is not done now, and what it puts at risk.
+func (p *page) consequences(i Impact, width int) {
+	if i.Held != "" {
+		p.below(styleMedium, "but not now: "+oneLine(i.Held), width)
+	}
 	for _, risk := range i.DataAtRisk {
-		text := "data at risk: " + oneLine(risk)
-		if width > 0 {
-			for _, line := range wrap(text, max(width-6, 24)) {
-				p.line("      " + p.paint(styleRisk, line))
-			}
-			continue
-		}
-		p.line("      " + p.paint(styleRisk, text))
+		p.below(styleRisk, "data at risk: "+oneLine(risk), width)
+	}
+}
+
+// below writes a text under a line, indented and wrapped.
+func (p *page) below(style, text string, width int) {
+	lines := []string{text}
+	if width > 0 {
+		lines = wrap(text, max(width-6, 24))
+	}
+	for _, line := range lines {
+		p.line("      " + p.paint(style, line))
 	}
 }
 

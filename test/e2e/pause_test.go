@@ -18,6 +18,7 @@ func TestPausedIsNotDeployed(t *testing.T) {
 	p.docker("stop", p.container("web"))
 	p.docker("rm", "-f", p.container("other"))
 	p.wants(1, []string{"reconcile", "--once", "--dry-run"}, "a migration")
+	p.wants(1, []string{"drift"}, "but not now: paused by", "`composure resume web` ends that")
 	p.wants(1, once(), "NOT converged", "web 1: paused by", "a migration", "`composure resume web` ends that")
 	if state := p.inspect(p.container("web")).State; state.Running {
 		t.Error("a paused service was started")
