@@ -10,7 +10,7 @@ DATE    ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --fo
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(DATE)
 SCRIPTS := $(wildcard hack/*.sh) .ci/run hack/images/postgres/entrypoint
 # The faults on the real engine, the browser and the long proofs have targets of their own.
-PACKAGES ?= $(shell go list ./... | grep -vE "/test/(heal|chaos|limits|browser)$$")
+PACKAGES ?= $(shell go list ./... | grep -vE "/test/(heal|chaos|limits|browser|unit)$$")
 
 # Test binaries of this many packages run at once: the end-to-end tests share one engine.
 PARALLEL ?= 2
@@ -21,7 +21,7 @@ SEED     ?=
 BUG      ?=
 MINUTES  ?= 30
 
-.PHONY: help build dist reproducible image check test test-image test-proxy test-engines browser faults crash chaos limits sim planted race bench fuzz demo setup images clean
+.PHONY: help build dist reproducible image check test test-image test-proxy test-unit test-engines browser faults crash chaos limits sim planted race bench fuzz demo setup images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -64,6 +64,10 @@ test-image: setup ## the end-to-end tests with Composure running from its own co
 
 test-proxy: setup ## what runs on the real engine, behind an allow-list of the listed endpoints; each must be called
 	@go run ./test/endpoints
+
+test-unit: setup ## the systemd unit under a real systemd, in a container
+	@hack/images.sh systemd:1
+	@go run ./hack/testsum -count=1 -timeout 30m ./test/unit
 
 test-engines: setup ## the end-to-end tests against newer engines, in a chroot (as root; ENGINES="trixie forky")
 	@go run ./test/engines $(ENGINES)

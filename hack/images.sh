@@ -6,6 +6,7 @@
 #   composure-test/postgres:15            a real PostgreSQL server
 #   composure-test/api:1, api:2           the demo API, two versions
 #   composure-test/frontend:1             its reverse proxy
+#   composure-test/systemd:1              a service manager, when asked for: hack/images.sh systemd:1
 #
 # Everything comes from the distribution's packages, through the archives and the
 # settings that apt uses on this machine. (The server is the distribution's own
@@ -82,6 +83,7 @@ rootfs() {
 
 # Recipes: each fills a build context beside the Dockerfile of the image.
 base() { rootfs "$1/rootfs.tar" ca-certificates; }
+systemd() { rootfs "$1/rootfs.tar" systemd,dbus,procps; }
 postgres() { rootfs "$1/rootfs.tar" postgresql && mkdir "$1/run"; }
 api() { program "$1/api" "$2" ./test/demo/api; }
 frontend() { program "$1/frontend" "$2" ./test/demo/frontend; }
@@ -114,7 +116,7 @@ fingerprint() {
         echo "$tag $ID $VERSION_CODENAME $(uname -m)"
         declare -f "$recipe"
         case $recipe in
-            base | postgres) declare -f rootfs ;;
+            base | postgres | systemd) declare -f rootfs ;;
             api | frontend) declare -f program ;;
         esac
         find "$@" -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 sha256sum
@@ -152,7 +154,7 @@ work=$(mktemp -d "$cache/images.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-tags=(busybox:1 busybox:2 api:1 api:2 frontend:1 postgres:15 base:1)
+tags=(busybox:1 busybox:2 api:1 api:2 frontend:1 postgres:15 base:1 "$@")
 while read -r tag sum; do
     [ -z "$tag" ] || present[${tag#composure-test/}]=$sum
 done < <(docker image inspect --format "{{range .RepoTags}}{{println . (index \$.Config.Labels \"$label\")}}{{end}}" \
@@ -165,3 +167,4 @@ image api:2 test/demo/api hack/images/busybox
 image frontend:1 test/demo/frontend hack/images/busybox
 image postgres:15
 image base:1
+for tag; do image "$tag"; done

@@ -165,18 +165,19 @@ func (b *beater) beat(failed error) {
 	if b == nil {
 		return
 	}
-	trouble, now, state := "", time.Now(), "WATCHDOG=1"
+	trouble, now, alive, doing := "", time.Now(), "WATCHDOG=1", "watching "+b.pulse.Stack
 	if failed != nil {
 		trouble = failed.Error()
+		doing += ", but could not look: " + strings.ReplaceAll(trouble, "\n", " ")
 	}
 	switch {
 	case b.written.IsZero():
-		state = "READY=1"
+		alive = "READY=1"
 	case now.Sub(b.written) < beatEvery && trouble == b.pulse.Trouble:
 		return
 	}
 	b.pulse.At, b.pulse.Trouble, b.written = now.UTC(), trouble, now
-	if err := errors.Join(notifySystemd(state), b.write()); err != nil && err.Error() != b.broken {
+	if err := errors.Join(notifySystemd(alive+"\nSTATUS="+doing), b.write()); err != nil && err.Error() != b.broken {
 		b.broken = err.Error()
 		b.log.Warn("the health of this process cannot be told", "error", err)
 	}
