@@ -2,12 +2,9 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"maps"
-	"time"
 
 	"composure/controller/diagnose"
-	"composure/controller/incident"
 	"composure/controller/observe"
 	"composure/controller/plan"
 	"composure/spec"
@@ -15,16 +12,13 @@ import (
 
 // Data consistency is a part of every verdict: a database that answers, on a volume that is empty, is no recovery.
 
-// recheck is how often the integrity checks are made again while they say that something is wrong: people are at work.
-const recheck = time.Minute
-
 // checkData returns what the integrity checks last said, has them made anew where that is due, and notes which services
 // are not well by them.
 func (c *Controller) checkData(ctx context.Context, p *Pass) Data {
 	data := c.heal.Memory.Data()
 	for _, svc := range p.Stack.Services {
 		if len(svc.Policy.Integrity) > 0 && Settled(p, svc) {
-			c.heal.Memory.CheckData(ctx, p.Stack, p.Snapshot, svc.Name, c.checkedOn(p, svc.Name, data.Said[svc.Name]), c.Trigger)
+			c.heal.Memory.CheckData(ctx, p.Stack, p.Snapshot, svc.Name, c.checkedOn(p, svc.Name), c.Trigger)
 		}
 	}
 	p.Unsound = Unsound(p, data, c.heal.desired.Applied != nil)
@@ -51,15 +45,12 @@ func Unsound(p *Pass, data Data, applied bool) map[string]string {
 }
 
 // checkedOn identifies what the checks of a service are about: the runs of its containers, and what was done last.
-func (c *Controller) checkedOn(p *Pass, service, said string) string {
+func (c *Controller) checkedOn(p *Pass, service string) string {
 	about := runs(p, service)
 	for _, t := range p.Tried {
 		if t.Service == service && t.Outcome == plan.Done {
 			about = runs(p, service) + t.At.String()
 		}
-	}
-	if said == incident.DataCompromised {
-		about += fmt.Sprint(" ", p.Snapshot.At.Truncate(recheck).Unix())
 	}
 	return about
 }

@@ -42,8 +42,8 @@ type Memory interface {
 	// Elsewhere says whether somebody else had the stack at a time, such as a deployment or a restart by hand: what is
 	// down then is their doing, and no incident.
 	Elsewhere(at time.Time) bool
-	// CheckData makes the integrity checks of a service in the background, once for each thing that they are about, and
-	// calls done when their answer is part of Data.
+	// CheckData makes the integrity checks of a service in the background, once for each thing that they are about and
+	// again while they say that something is wrong, and calls done when their answer is part of Data.
 	CheckData(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service, about string, done func())
 	// Data returns what the integrity checks last said.
 	Data() Data
@@ -73,7 +73,7 @@ type Data struct {
 	Broken   map[string]map[string]string // check → why a server that answers refused to give a figure
 	Clusters map[string]string            // system identifier of the PostgreSQL when the baseline was taken
 	Systems  map[string]string            // and now
-	Failing  map[string]string            // which check fails again and again; a copy of the caller's own
+	Failing  map[string]string            // which check has failed for a while; a copy of the caller's own
 }
 
 // Sampler takes the resource figures of running containers now and then; Sample does nothing when it is not due.
@@ -143,7 +143,7 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	byOthers(p, in.Busy)
 	seen := diagnose.Input{
 		Now: p.Snapshot.At, Stack: c.Stack, Snapshot: p.Snapshot, Drift: p.Drift, Ill: ill, Probes: p.Probes, Samples: p.Samples,
-		Evidence: c.evidence(), Deployed: h.desired.Deployed, Returned: h.desired.Returned, Stable: map[string]string{}, Began: h.began, Repaired: map[string]time.Time{},
+		Evidence: c.evidence(), Deployed: h.desired.Deployed, Returned: h.desired.Returned, Undone: Undone(p.Tried), Stable: map[string]string{}, Began: h.began, Repaired: map[string]time.Time{},
 		Baseline: data.Baseline, Measured: data.Measured, Broken: data.Broken, Clusters: data.Clusters, Systems: data.Systems, Volumes: h.desired.Applied != nil,
 	}
 	for service, stable := range h.desired.Stable {

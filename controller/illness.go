@@ -258,3 +258,14 @@ func (c *Controller) told(p *Pass) {
 		c.Trigger()
 	}
 }
+
+// Undone are the services that a recreation was undone for, and when last.
+func Undone(tried []plan.Attempt) map[string]time.Time {
+	at := map[string]time.Time{}
+	for _, a := range tried {
+		if strings.HasPrefix(a.Kind, "undo:") && a.Outcome == plan.Done && a.At.After(at[a.Service]) {
+			at[a.Service] = a.At
+		}
+	}
+	return at
+}

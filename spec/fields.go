@@ -116,6 +116,3 @@ var fieldClasses = map[string]FieldClass{
 	"volumes_from":        FieldCompared,
 	"working_dir":         FieldCompared,
 }
-
-// ClassOf returns what becomes of a top-level key of a service; empty for a key that compose does not know.
-func ClassOf(key string) FieldClass { return fieldClasses[key] }

@@ -106,7 +106,7 @@ func (s *session) examine(ctx context.Context, asked map[string]bool) (e examine
 	p.Unsound = controller.Unsound(&p, data, k.desired.Applied != nil)
 	in := diagnose.Input{
 		Now: snapshot.At, Stack: stack, Snapshot: snapshot, Drift: p.Drift, Ill: s.ill(&p, k), Ask: asked, Probes: p.Probes, Samples: p.Samples,
-		Evidence: map[string][]observe.Evidence{}, Began: k.began, Deployed: k.desired.Deployed, Returned: k.desired.Returned, Stable: map[string]string{},
+		Evidence: map[string][]observe.Evidence{}, Began: k.began, Deployed: k.desired.Deployed, Returned: k.desired.Returned, Undone: controller.Undone(k.pass.Tried), Stable: map[string]string{},
 		Baseline: data.Baseline, Measured: data.Measured, Broken: data.Broken, Clusters: data.Clusters, Systems: data.Systems, Volumes: k.desired.Applied != nil,
 	}
 	for service, stable := range k.desired.Stable {

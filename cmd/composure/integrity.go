@@ -133,7 +133,8 @@ type answer struct {
 	about  string // the incident that is over, or ""
 	data   string // incident.DataVerified …
 	reason string
-	row    int // how often in a row it said that the data are compromised
+	at     time.Time // when it was asked for last
+	since  time.Time // since when it says that the data are compromised
 	m      observe.Measurement
 	before map[string]float64
 	system string // of the PostgreSQL when the baseline was taken
@@ -152,17 +153,28 @@ func (d *dataChecks) note(i incident.Incident) {
 	}
 }
 
-// ask says whether a service is to be asked about something that it was not asked about before, and for which incident.
-func (d *dataChecks) ask(service, about string) (incident string, anew bool) {
+// recheck is how often the integrity checks are made again while they say that something is wrong, since people are at work;
+// and how long they must say so to be believed, since one failure may be a start that has not ended.
+const recheck = time.Minute
+
+// ask says whether a service is to be asked: about something that it was not asked about before, or again. And for which
+// incident.
+func (d *dataChecks) ask(service, about string, now time.Time) (incident string, anew bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	incident = d.mitigated[service]
 	about += " " + incident
-	if d.asked[service] == about {
+	last := d.said[service]
+	again := !last.since.IsZero() && now.Sub(last.at) >= recheck
+	if d.asked[service] == about && !again {
 		return "", false
 	}
 	if d.asked == nil {
 		d.asked, d.said = map[string]string{}, map[string]answer{}
+	}
+	if again {
+		last.at = now
+		d.said[service] = last
 	}
 	d.asked[service] = about
 	return incident, true
@@ -172,7 +184,9 @@ func (d *dataChecks) say(service string, a answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if a.data == incident.DataCompromised {
-		a.row = d.said[service].row + 1
+		if a.since = d.said[service].since; a.since.IsZero() {
+			a.since = a.at
+		}
 	}
 	d.said[service] = a
 }
@@ -191,7 +205,7 @@ func (m *healMemory) Data() controller.Data {
 		if a.data == incident.DataCompromised || (a.about != "" && a.about == m.data.mitigated[service]) {
 			d.Said[service] = a.data
 		}
-		if a.row > 1 { // one failure may be a start that has not ended
+		if a.data == incident.DataCompromised && a.at.Sub(a.since) >= recheck {
 			d.Failing[service] = "its integrity check fails: " + a.reason
 		}
 	}
@@ -201,7 +215,8 @@ func (m *healMemory) Data() controller.Data {
 // CheckData makes the integrity checks of a service in the background: counting rows takes its time, and no pass waits
 // for it.
 func (m *healMemory) CheckData(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service, about string, done func()) {
-	over, anew := m.data.ask(service, about)
+	asked := time.Now()
+	over, anew := m.data.ask(service, about, asked)
 	if !anew {
 		return
 	}
@@ -213,7 +228,7 @@ func (m *healMemory) CheckData(ctx context.Context, stack *spec.Stack, snapshot 
 			m.log.Warn("data not checked", "service", service, "error", err)
 			return
 		}
-		a := answer{about: over, m: values, before: map[string]float64{}}
+		a := answer{about: over, at: asked, m: values, before: map[string]float64{}}
 		a.data, a.reason = verdictOf(all)
 		for name, b := range known {
 			a.before[name], a.system = b.Value, cmp.Or(b.System, a.system)

@@ -44,7 +44,7 @@ func (pr program) Command(ctx context.Context, p *sim.Process, args ...string) i
 	return exitStatus(root.ExecuteContext(ctx), p.Out)
 }
 
-// TestSimulation runs seeds: SIM_SEED runs one and prints all of it, SIM_SEEDS=FROM-TO runs many; by itself it runs a few.
+// TestSimulation runs seeds: SIM_SEED runs one and prints all of it, SIM_SEEDS=FROM-TO runs many; by itself it runs 500.
 func TestSimulation(t *testing.T) {
 	oneThread(t)
 	if text := os.Getenv("SIM_SEED"); text != "" {
@@ -60,7 +60,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	from, to := seeds(t, 1, 40)
+	from, to := seeds(t, 1, 500)
 	var passes, calls int
 	var lasted time.Duration
 	defer func() { t.Logf("%d seeds, %d passes, %d calls, %s", to-from+1, passes, calls, lasted) }()

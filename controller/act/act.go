@@ -26,7 +26,7 @@ type Engine interface {
 	CreateVolume(ctx context.Context, v *spec.Volume) error
 	CreateContainer(ctx context.Context, name string, c spec.Container) (id string, err error)
 	Start(ctx context.Context, id string) error
-	Stop(ctx context.Context, id string, grace *time.Duration, signal string) error
+	Stop(ctx context.Context, id string, grace *time.Duration) error
 	Kill(ctx context.Context, id, signal string) error
 	Restart(ctx context.Context, id string, grace *time.Duration) error
 	Unpause(ctx context.Context, id string) error
@@ -136,7 +136,7 @@ func (a *Actor) container(ctx context.Context, s plan.Step, target *container.In
 	case plan.Start:
 		return a.Engine.Start(ctx, s.ID)
 	case plan.Stop:
-		return a.Engine.Stop(ctx, s.ID, s.Grace, "")
+		return a.Engine.Stop(ctx, s.ID, s.Grace)
 	case plan.Kill:
 		if err := a.Engine.Kill(ctx, s.ID, ""); !errors.Is(err, observe.ErrConflict) {
 			return err

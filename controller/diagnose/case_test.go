@@ -83,6 +83,7 @@ type scene struct {
 	Deployed   map[string]span
 	Stable     map[string]string
 	Returned   map[string]span
+	Undone     map[string]span
 	Repaired   map[string]span
 	Baseline   map[string]map[string]float64
 	Measured   map[string]map[string]float64
@@ -204,7 +205,7 @@ func (s scene) input(stack *spec.Stack) Input {
 	in := Input{
 		Now: noon, Stack: stack, Ill: s.Ill, Ask: s.Ask, Drift: drift.Report{Drifts: s.Drifts}, Probes: s.Probes, Samples: s.Samples,
 		Stable: s.Stable, Baseline: s.Baseline, Measured: s.Measured, Broken: s.Broken, Clusters: s.Clusters, Systems: s.Systems, Volumes: true,
-		Began: times(s.Began), Deployed: times(s.Deployed), Returned: times(s.Returned), Repaired: times(s.Repaired), Evidence: map[string][]observe.Evidence{},
+		Began: times(s.Began), Deployed: times(s.Deployed), Returned: times(s.Returned), Undone: times(s.Undone), Repaired: times(s.Repaired), Evidence: map[string][]observe.Evidence{},
 		Snapshot: &observe.Snapshot{
 			At: noon, Engine: observe.Engine{Arch: "x86_64"}, Refs: map[string]string{}, Images: map[string]image.InspectResponse{},
 			Networks: map[string]network.Inspect{}, Volumes: map[string]volume.Volume{},

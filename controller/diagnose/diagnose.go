@@ -33,6 +33,7 @@ type Input struct {
 	Deployed map[string]time.Time          // service → when a deployment last changed it
 	Stable   map[string]string             // service → revision before that deployment which ran well; absent: none
 	Returned map[string]time.Time          // service → when it was decided to take it back to an older revision
+	Undone   map[string]time.Time          // service → when a recreation of it was undone last
 	Baseline map[string]map[string]float64 // service → integrity check → value that must not fall
 	Measured map[string]map[string]float64 // service → integrity check → value now
 	Broken   map[string]map[string]string  // service → integrity check → why it failed without giving a value

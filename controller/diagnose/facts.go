@@ -74,7 +74,7 @@ func (p *patient) restarts() string {
 // always and unless-stopped the engine restarts whatever ends by itself (engine fact), so what has exited there was
 // stopped; else the signals of docker stop, docker kill and a shutdown tell, as far as memory does not explain a kill.
 func (p *patient) stoppedFromOutside() bool {
-	if !p.ended() || p.c.Status() != "exited" || p.c.Inspect.State.Error != "" || p.oom() != "" {
+	if !p.ended() || p.c.Status() != "exited" || p.c.Inspect.State.Error != "" || p.oom() != "" || p.endedWhileUndone() {
 		return false
 	}
 	switch p.policy() {
@@ -88,6 +88,17 @@ func (p *patient) stoppedFromOutside() bool {
 		return p.evidence != nil // only then it is known that the kernel did not kill it
 	}
 	return false
+}
+
+// endedWhileUndone says whether the container ended by itself while it was taken back from a recreation: it runs again before it
+// has its policy again, which then looks as if the engine would have restarted it.
+func (p *patient) endedWhileUndone() bool {
+	switch p.c.Inspect.State.ExitCode {
+	case 0, 130, 137, 143:
+		return false
+	}
+	at, end := p.in.Undone[p.svc.Name], p.c.FinishedAt()
+	return !end.After(at) && at.Sub(end) < time.Minute
 }
 
 // oomHolds is how long a kernel kill of a child explains what is wrong with a container that lives on.

@@ -5,24 +5,6 @@ import (
 	"time"
 )
 
-// Engine is the diagnosis of an engine that gave no snapshot: one condition, whatever number of containers it hides.
-// err is why; since is when the engine last answered, zero when it never did.
-func Engine(err error, since, now time.Time) Diagnosis {
-	c, _ := Explain("engine_unreachable")
-	proof := []string{quoted(err.Error())}
-	if !since.IsZero() {
-		proof = append(proof, fmt.Sprintf("it last answered %s ago", short(now.Sub(since))))
-	}
-	return Diagnosis{
-		Reason: "the engine does not answer",
-		Steps:  []Step{{Question: "engine answers?", Answer: No, Jump: c.Title, Checked: "list of containers", Seen: proof[0]}},
-		Finding: &Finding{
-			Cause: c.Code, Severity: c.Severity, Summary: c.Title + ": " + proof[0], Proof: proof,
-			Wait: "nothing can be done without the engine",
-		},
-	}
-}
-
 // together is how close the beginnings of failures lie that count as one event.
 const together = 2 * time.Minute
 

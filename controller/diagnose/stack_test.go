@@ -1,9 +1,7 @@
 package diagnose
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,29 +10,6 @@ import (
 	"composure/controller/drift"
 	"composure/controller/observe"
 )
-
-// TestEngine: an engine that does not answer is one finding, without its secrets and without control characters.
-func TestEngine(t *testing.T) {
-	err := fmt.Errorf("list containers: %w", errors.New("dial https://ops:s3cret@docker.example.org: connection refused\x1b[31m"))
-	d := Engine(err, noon.Add(-90*time.Second), noon)
-	want := strings.Join([]string{
-		`engine: the engine does not answer`,
-		`├─ engine answers? → no → [The engine does not answer]`,
-		`│     checked: list of containers`,
-		`│     seen: list containers: dial https://ops:***@docker.example.org: connection refused\x1b[31m`,
-		`└─ cause: engine_unreachable (critical): The engine does not answer`,
-		`      proof: list containers: dial https://ops:***@docker.example.org: connection refused\x1b[31m`,
-		`      proof: it last answered 1m30s ago`,
-		`      waiting: nothing can be done without the engine`,
-		`      remedies: wait, escalate`, ``,
-	}, "\n")
-	if diff := cmp.Diff(want, d.String()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if d := Engine(err, time.Time{}, noon); len(d.Finding.Proof) != 1 {
-		t.Errorf("an engine that never answered: %q", d.Finding.Proof)
-	}
-}
 
 // TestMassFailure: more than half, at least three, together, and nothing that explains them.
 func TestMassFailure(t *testing.T) {

@@ -21,48 +21,15 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	return wrap(e.api.ContainerStart(ctx, id, container.StartOptions{}), "start %s", short(id))
 }
 
-// Stop stops a container: signal (empty: its own stop signal), and SIGKILL after grace (nil: its own, else the engine's
-// 10 s). One that does not run is fine. It returns when the container has stopped; a cancelled call does not take the
+// Stop stops a container: its own stop signal, and SIGKILL after grace (nil: its own, else the engine's 10 s). One that does not run is fine. It returns when the container has stopped; a cancelled call does not take the
 // stop back.
-func (e *Engine) Stop(ctx context.Context, id string, grace *time.Duration, signal string) error {
+func (e *Engine) Stop(ctx context.Context, id string, grace *time.Duration) error {
 	ctx, cancel, err := e.withGrace(ctx, id, grace)
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", short(id), err)
 	}
 	defer cancel()
-	if signal != "" && e.below("1.42") {
-		return wrap(e.stopBySignal(ctx, id, grace, signal), "stop %s", short(id))
-	}
-	return wrap(e.api.ContainerStop(ctx, id, container.StopOptions{Signal: signal, Timeout: seconds(grace)}), "stop %s", short(id))
-}
-
-// stopBySignal is stop with a signal for engines whose stop request does not carry one. The signal alone already marks
-// the container as stopped by hand, so the restart policy does not bring it back.
-func (e *Engine) stopBySignal(ctx context.Context, id string, grace *time.Duration, signal string) error {
-	inspect, err := e.api.ContainerInspect(ctx, id)
-	if err != nil || !inspect.State.Running {
-		return err
-	}
-	limit := defaultGrace
-	if grace != nil {
-		limit = *grace
-	}
-	patience, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	stopped, failed := e.api.ContainerWait(patience, id, container.WaitConditionNotRunning)
-	if err := e.api.ContainerKill(ctx, id, signal); err != nil {
-		return err
-	}
-	select {
-	case <-stopped:
-		return nil
-	case err := <-failed:
-		if patience.Err() == nil {
-			return err
-		}
-	}
-	zero := 0
-	return e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &zero})
+	return wrap(e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: seconds(grace)}), "stop %s", short(id))
 }
 
 // Kill sends a signal; empty is SIGKILL. Any signal sent this way makes the engine take the container for stopped by

@@ -195,10 +195,3 @@ func (e *Engine) Disconnect(ctx context.Context, networkName, id string) error {
 	}
 	return wrap(err, "disconnect %s from %s", short(id), networkName)
 }
-
-// RemoveNetwork removes a network that nothing is connected to.
-func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	return wrap(e.api.NetworkRemove(ctx, name), "remove network %s", name)
-}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,8 +80,8 @@ func (s *stage) clean() {
 		}
 	}
 	for _, n := range s.stack.Networks {
-		if err := s.RemoveNetwork(ctx, n.Name); err != nil {
-			s.t.Error(err)
+		if out, err := exec.CommandContext(ctx, "docker", "network", "rm", n.Name).CombinedOutput(); err != nil {
+			s.t.Errorf("remove network %s: %v: %s", n.Name, err, out)
 		}
 	}
 	if err := s.Close(); err != nil {

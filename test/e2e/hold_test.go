@@ -52,22 +52,25 @@ func TestOtherDirectory(t *testing.T) {
 	p.converge()
 }
 
-// TestExternalNetwork: it belongs to somebody else and is waited for by nobody.
-func TestExternalNetwork(t *testing.T) {
+// TestExternal: a network and a volume belong to somebody else and are waited for by nobody.
+func TestExternal(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, "external", map[string]string{"compose.yaml": short + web + "    networks: [there]\n" + `  alone:
+	p := newProject(t, "external", map[string]string{"compose.yaml": short + web + "    networks: [there]\n    volumes: ['kept:/kept']\n" + `  alone:
     image: composure-test/busybox:1
     command: [sleep, "1000"]
     restart: always
     stop_signal: SIGKILL
     network_mode: none
 networks: {there: {external: true, name: cmpsr-e2e-external_there}}
+volumes: {kept: {external: true, name: cmpsr-e2e-external_kept}}
 `})
-	p.wants(1, once(), "network cmpsr-e2e-external_there", "is external and does not exist")
+	p.wants(1, once(), "network cmpsr-e2e-external_there", "volume cmpsr-e2e-external_kept", "is external and does not exist")
 	p.has("alone-1")
 	p.docker("network", "create", "--subnet", addresses(), "cmpsr-e2e-external_there")
+	p.docker("volume", "create", "cmpsr-e2e-external_kept")
 	p.converge()
 	p.has("alone-1", "web-1")
+	p.clean()
 }
 
 // TestMissingImage: with pull_policy never nothing is fetched, and the policy's line is named.

@@ -52,6 +52,23 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// TestNoHEAD: a proxy before the engine that refuses HEAD, as some do, is asked another way.
+func TestNoHEAD(t *testing.T) {
+	t.Parallel()
+	p := newStack(t, "no-head", web)
+	p.converge()
+	engine := proxy.New(t, p.fence.For("drift").Dial)
+	engine.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		refused := r.Method == http.MethodHead
+		if refused {
+			http.Error(w, "", http.StatusMethodNotAllowed)
+		}
+		return refused
+	})
+	p.flags = []string{"-H", engine.Host}
+	p.clean()
+}
+
 // TestBadInput: malformed files are errors with their place, exit 2; the engine is at most read, and nothing is written.
 func TestBadInput(t *testing.T) {
 	t.Parallel()

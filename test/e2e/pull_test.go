@@ -188,11 +188,21 @@ func TestPullInterrupted(t *testing.T) {
 	p.has("web-1")
 }
 
-// TestBuild: what is not there is built, and kept after that.
+// TestBuild: what is not there is built, by either builder, and kept after that.
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "build", strings.Replace(web, "    image: composure-test/busybox:1\n", "    build: .\n", 1))
+	for name, buildkit := range map[string]string{"classic": "0", "buildkit": "1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testBuild(t, name, buildkit)
+		})
+	}
+}
+
+func testBuild(t *testing.T, name, buildkit string) {
+	p := newStack(t, "build-"+name, strings.Replace(web, "    image: composure-test/busybox:1\n", "    build: .\n", 1))
 	p.write(map[string]string{"Dockerfile": "FROM composure-test/busybox:1\nRUN echo built > /proof\n"})
+	p.env = append(p.env, "DOCKER_BUILDKIT="+buildkit)
 	image := p.name + "-web"
 	t.Cleanup(func() { sweep(p.name); _, _ = docker("rmi", "-f", image) })
 	p.wants(1, once("--dry-run"), "build image "+image)

@@ -115,7 +115,8 @@ func TestCrashLoop(t *testing.T) {
 	s.until("a call for people", func() bool { return len(desk.called("escalated")) > 0 })
 	w.says("3 attempts did not help")
 	s.canary()
-	i := s.incidents()[0] // the open one
+	all := s.incidents()
+	i := all[slices.IndexFunc(all, func(i incident.Incident) bool { return i.Service == "web" })]
 	if i.Service != "web" || i.State != incident.Open || i.Actions != 3 || !slices.Contains(i.Causes, "crash_loop") {
 		t.Errorf("expected an open crash_loop with 3 actions\n%s", s.wants(0, []string{"incidents", "show", i.ID}))
 	}

@@ -44,12 +44,6 @@ type Server struct {
 	options []string
 }
 
-// Start runs a server until the test ends and returns the URL of its database "postgres".
-func Start(t testing.TB) (dsn string) {
-	t.Helper()
-	return New(t).DSN("postgres")
-}
-
 // New runs a server until the test ends. Settings are those of postgresql.conf, such as "max_connections=5"; by
 // default it syncs nothing to disk, so a test that pulls the plug sets "fsync=on".
 func New(t testing.TB, settings ...string) *Server {
@@ -114,9 +108,6 @@ func (s *Server) Up() {
 
 // Down stops the server at once and in order: connections are cut, what was committed is kept.
 func (s *Server) Down() { s.end(syscall.SIGINT) }
-
-// Kill ends the server as a crash would.
-func (s *Server) Kill() { s.end(syscall.SIGQUIT) }
 
 // Freeze stops all processes of the server where they are: connections stay open, new ones are accepted by the kernel,
 // nothing answers. Thaw ends it.

@@ -142,7 +142,7 @@ var answerFacts = []fact{
 		s.call(http.MethodPost, "/containers/"+id+"/update", container.UpdateConfig{Resources: container.Resources{Memory: 16 << 20, MemorySwap: 16 << 20}})
 		s.call(http.MethodPost, "/containers/"+id+"/restart", nil)
 		s.state(id)
-		s.answer("stop", s.Stop(s.Context(), id, nil, ""))
+		s.answer("stop", s.Stop(s.Context(), id, nil))
 		s.call(http.MethodPost, "/containers/"+id+"/start", nil)
 		s.state(id)
 	}},

@@ -57,8 +57,8 @@ var daemonFacts = []fact{
 		down := []string{s.start("no", sleeps), s.start("failing", graceful, failing, stops("", 10)), s.start("by-hand", sleeps, unless)}
 		// `always` comes back also after a stop by hand, and an on-failure that the end of the daemon has ended with 137.
 		back = append(back, s.start("always-by-hand", sleeps, always), s.start("failing-killed", sleeps, failing))
-		s.must(s.Stop(s.Context(), down[2], nil, ""))
-		s.must(s.Stop(s.Context(), back[2], nil, ""))
+		s.must(s.Stop(s.Context(), down[2], nil))
+		s.must(s.Stop(s.Context(), back[2], nil))
 		s.must(s.daemon.Term())
 		s.must(s.daemon.Up())
 		for _, id := range back {

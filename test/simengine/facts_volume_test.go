@@ -29,7 +29,7 @@ var volumeFacts = []fact{
 	{26, "stopping a --rm container deletes its anonymous volumes", false, func(s *subject) {
 		id := s.start("a", sleeps, anonymous, func(_ *container.Config, h *container.HostConfig) { h.AutoRemove = true })
 		name := s.volumeOf(id)
-		s.answer("stop", s.Stop(s.Context(), id, nil, ""))
+		s.answer("stop", s.Stop(s.Context(), id, nil))
 		s.eventually(func() bool { return !s.hasVolume(name) })
 		s.state(id)
 	}},
