@@ -120,7 +120,7 @@ func (r *remediation) assemble() {
 			r.pulse.beat(t.Err)
 		},
 	})
-	r.memory.gained = r.ctl.Trigger
+	r.memory.wake = r.ctl.Trigger
 }
 
 // run heals until ctx ends. The lease is kept until the last job has ended. A signal on hangup has the files read again.

@@ -37,7 +37,7 @@ type healMemory struct {
 	before  before
 	samples sampleBuffer
 	beats   beats
-	gained  func()                    // called when the lease was taken; it must not block. nil: nobody asks
+	wake    func()                    // asks for a pass: the lease was taken, or others have written; it must not block. nil: nobody asks
 	kept    func([]incident.Incident) // told of incidents that are on record; nil: nobody asks
 	data    dataChecks
 	post    *postman
@@ -59,6 +59,9 @@ func (m *healMemory) keepLease(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if renew := n%10 == 0; renew || m.stirred() {
 			m.tendLease(ctx, renew)
+			if m.wake != nil && m.News(ctx) { // such as a pause: it counts from now on, and not from the next look
+				m.wake()
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -95,8 +98,8 @@ func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 			m.lease, m.why = nil, err.Error()
 		}
 		m.taken = time.Now()
-		if m.lease != nil && m.gained != nil {
-			m.gained()
+		if m.lease != nil && m.wake != nil {
+			m.wake()
 		}
 	case asked && m.inFlight == 0:
 		if err := m.lease.Release(ctx); err == nil {

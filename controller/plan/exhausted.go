@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"composure/spec"
 )
 
 // exhausted decides what happens when no attempt is left: people are called, and there is one try after each reset time,
@@ -17,13 +19,18 @@ func (p *planner) exhausted(pl *place, ill Illness, steps []*rung, tried []Attem
 		p.exhaust(pl.key, pl.svc.Name, "no attempt is allowed for it: "+ill.Summary, time.Time{})
 		return false
 	}
-	halfOpen := len(tried) - policy.Attempts // tries since the budget was used up
-	until := tried[len(tried)-1].At.Add(time.Duration(float64(policy.Backoff.Reset) * math.Pow(2, float64(halfOpen))))
+	until := tried[len(tried)-1].At.Add(halfOpen(policy, tried))
 	if p.Now.Before(until) {
 		p.exhaust(pl.key, pl.svc.Name, fmt.Sprintf("%d attempts did not help: %s", len(tried), ill.Summary), until)
 		return false
 	}
 	return p.take(pl, ill, next(steps, tried))
+}
+
+// halfOpen is how long after the last try the next single one is due: the reset time, doubled for each since the budget was
+// used up, whatever the causes were.
+func halfOpen(policy spec.Remediation, tried []Attempt) time.Duration {
+	return time.Duration(float64(policy.Backoff.Reset) * math.Pow(2, float64(max(0, len(tried)-policy.Attempts))))
 }
 
 // retry is what is done about a container that no remedy is allowed for: people are called, and one that is down is started
@@ -41,7 +48,7 @@ func (p *planner) retry(pl *place, ill Illness, tried []Attempt) bool {
 	if len(tried) > 0 {
 		last = tried[len(tried)-1].At
 	}
-	until := last.Add(time.Duration(float64(pl.svc.Policy.Remediation.Backoff.Reset) * math.Pow(2, float64(len(tried)))))
+	until := last.Add(halfOpen(pl.svc.Policy.Remediation, tried))
 	if p.Now.Before(until) {
 		p.exhaust(pl.key, pl.svc.Name, reason, until)
 		return false

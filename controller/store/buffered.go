@@ -285,6 +285,18 @@ func (b *Buffered) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// News says whether others have written what Refresh has not taken into memory yet, as far as the database tells.
+func (b *Buffered) News(ctx context.Context) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down != nil {
+		return false
+	}
+	var at mark
+	err := b.try(ctx, func(ctx context.Context) (err error) { at, err = b.store.mark(ctx); return err })
+	return err == nil && at != (mark{}) && at != b.mark
+}
+
 // copies reads the working set, with the revisions when there is one that the mirror has not copied yet.
 func (b *Buffered) copies(ctx context.Context) (rows map[string][][]any, newest int64, err error) {
 	rows = map[string][][]any{}

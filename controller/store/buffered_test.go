@@ -97,9 +97,13 @@ func (o outage) testGoesOn(t *testing.T) {
 	must(t, b.SaveIncident(ctx, Incident{ID: "i1", Opened: now, Document: big}))
 	must(t, b.Begin(ctx, l, Attempt{ID: "a1", Stack: stack, Service: "api", Incident: "i1", StartedAt: now, Payload: json.RawMessage(`{}`)}))
 	equal(t, true, escalate(t, b, "devops", now))
-	// Another process pauses the stack; the next pass takes note.
-	must(t, o.open(t).SetOverride(ctx, Override{Stack: stack, Kind: Pause, Owner: "ops"}))
+	// Another process pauses the stack; the next pass takes note, and comes at once where the database tells.
 	must(t, b.Refresh(ctx))
+	equal(t, false, b.News(ctx))
+	must(t, o.open(t).SetOverride(ctx, Override{Stack: stack, Kind: Pause, Owner: "ops"}))
+	equal(t, o.s.kind == sqlite, b.News(ctx))
+	must(t, b.Refresh(ctx))
+	equal(t, false, b.News(ctx))
 	must(t, b.Degraded())
 
 	o.down()

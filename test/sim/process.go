@@ -127,7 +127,7 @@ func (p *process) die(sameHost bool) {
 	p.line.Cut()
 	p.end()
 	if sameHost {
-		p.w.onStore(`UPDATE leases SET pid = 4999999 WHERE host <> ''`)
+		p.w.onStore(`UPDATE leases SET pid = 4999999 WHERE command = 'reconcile'`) // not that of a command that it was lent to
 	}
 }
 
