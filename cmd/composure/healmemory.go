@@ -336,24 +336,29 @@ func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Inc
 // Keep records incidents, and what people are to be told.
 func (m *healMemory) Keep(ctx context.Context, change incident.Change) error {
 	var errs []error
-	taken := map[string]bool{} // the next pass gives it another id
+	refused := map[string]bool{}
 	for _, i := range change.Changed {
 		m.data.note(i)
 		row, err := incidentRow(m.stack, i)
 		if err != nil {
 			return err
 		}
-		if err := m.SaveIncident(ctx, row); errors.Is(err, store.ErrTaken) {
-			taken[i.ID] = true
+		switch err := m.SaveIncident(ctx, row); {
+		case errors.Is(err, store.ErrTaken): // the next pass gives it another id
+			refused[i.ID] = true
 			errs = append(errs, err)
 			continue
-		} else if err != nil {
+		case errors.Is(err, store.ErrChanged): // a person was faster: the next pass, which that begins, goes on from there
+			refused[i.ID] = true
+			m.log.Debug("incident not written", "incident", i.ID, "reason", err)
+			continue
+		case err != nil:
 			errs = append(errs, err)
 		}
 		errs = append(errs, m.report(ctx, i))
 	}
 	for _, a := range change.Announce {
-		if !taken[a.Incident] {
+		if !refused[a.Incident] {
 			errs = append(errs, m.announce(ctx, a))
 		}
 	}

@@ -126,20 +126,31 @@ func newIncidentsChange(a *app, v peoplesChange) *cobra.Command {
 	return &cobra.Command{
 		Use: v.verb + " ID", Short: v.short, Args: cobra.ExactArgs(1), Example: "  composure incidents " + v.verb + " 031502", ValidArgsFunction: a.completeIncidents,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withIncident(cmd.Context(), args[0], func(s *session, i incident.Incident) error {
-				change := v.apply(i, a.operator(), time.Now())
-				if len(change.Changed) == 0 {
-					_, err := fmt.Fprintf(a.stdout, "%s: it is %s, nothing changes\n", i.ID, i.State)
+			for tries := 1; ; tries++ {
+				err := a.withIncident(cmd.Context(), args[0], func(s *session, i incident.Incident) error { return a.change(cmd.Context(), s, i, v) })
+				if !errors.Is(err, store.ErrChanged) || tries == mostTries {
 					return err
 				}
-				if err := a.keepChange(cmd.Context(), s, change); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(a.stdout, "%s: %s by %s\n", i.ID, v.done, a.operator())
-				return err
-			})
+			}
 		},
 	}
+}
+
+// mostTries bounds how often a change is made anew because the remediator has written to the incident meanwhile.
+const mostTries = 5
+
+// change makes a change that people asked for, and says so.
+func (a *app) change(ctx context.Context, s *session, i incident.Incident, v peoplesChange) error {
+	change := v.apply(i, a.operator(), time.Now())
+	if len(change.Changed) == 0 {
+		_, err := fmt.Fprintf(a.stdout, "%s: it is %s, nothing changes\n", i.ID, i.State)
+		return err
+	}
+	if err := a.keepChange(ctx, s, change); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: %s by %s\n", i.ID, v.done, a.operator())
+	return err
 }
 
 // keepChange records what people did, and what others are to be told of it.

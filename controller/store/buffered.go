@@ -173,7 +173,7 @@ func (b *Buffered) try(ctx context.Context, f func(context.Context) error) error
 
 // final says whether an error is the store's answer, not its absence.
 func final(err error) bool {
-	return refused(err) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrFenced) || errors.Is(err, ErrKey) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrTaken)
+	return refused(err) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrFenced) || errors.Is(err, ErrKey) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrTaken) || errors.Is(err, ErrChanged)
 }
 
 // write gives a write to the store, or to memory while the store is down. mirror says whether memory keeps it too.

@@ -138,10 +138,14 @@ func (b *Buffered) Baselines(ctx context.Context) ([]Baseline, error) {
 	return read(ctx, b, func(ctx context.Context, s *Store) ([]Baseline, error) { return s.Baselines(ctx, b.stack) })
 }
 
-// SaveIncident creates or replaces an incident of the stack.
+// SaveIncident is Store.SaveIncident. What was written while the store was down stands, whatever others have written meanwhile.
 func (b *Buffered) SaveIncident(ctx context.Context, i Incident) error {
 	i.Stack = b.stack
 	return b.write(ctx, write{what: "save the incident", row: "incident " + i.ID, bytes: overhead + len(i.Document), do: func(ctx context.Context, s *Store) error {
+		i := i
+		if s != b.store {
+			i.Was = nil
+		}
 		return s.SaveIncident(ctx, i)
 	}}, true)
 }

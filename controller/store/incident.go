@@ -20,6 +20,7 @@ type Incident struct {
 	Opened   time.Time
 	Resolved time.Time       // zero: open
 	Document json.RawMessage // the incident as package incident writes it; without secrets
+	Was      json.RawMessage // the document that this one was made from, which is not read back; nil: whatever is there is replaced
 }
 
 // Event is one entry of an incident's timeline. Events are only ever added.
@@ -44,24 +45,37 @@ type IncidentFilter struct {
 
 const incidentColumns = `id, stack, service, cause, state, severity, opened_at, resolved_at, document`
 
-// SaveIncident creates or replaces an incident. ErrTaken when another stack has one of that id: projects of one name on two
-// engines can share a store, and an id is made of the name and the time.
+// SaveIncident creates or replaces an incident. ErrChanged when it is not any more what it was made from: a person and the
+// remediator write to the same one. ErrTaken when another stack has one of that id: projects of one name on two engines can
+// share a store, and an id is made of the name and the time.
 func (s *Store) SaveIncident(ctx context.Context, i Incident) error {
 	res, err := s.db.ExecContext(ctx, `INSERT INTO incidents (`+incidentColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET service = excluded.service, cause = excluded.cause, state = excluded.state,
 		severity = excluded.severity, opened_at = excluded.opened_at, resolved_at = excluded.resolved_at, document = excluded.document
-		WHERE incidents.stack = excluded.stack`,
-		i.ID, i.Stack, i.Service, i.Cause, i.State, i.Severity, micros(i.Opened), micros(i.Resolved), string(i.Document))
+		WHERE incidents.stack = excluded.stack AND ($10 = '' OR incidents.document = $10)`,
+		i.ID, i.Stack, i.Service, i.Cause, i.State, i.Severity, micros(i.Opened), micros(i.Resolved), string(i.Document), string(i.Was))
 	if err == nil {
 		err = found(res)
 	}
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%s: %w", i.ID, ErrTaken)
+		err = fmt.Errorf("%s: %w", i.ID, s.refuses(ctx, i))
 	}
 	if err != nil {
 		return failed("save the incident", err)
 	}
 	return nil
+}
+
+// refuses is why an incident was not written.
+func (s *Store) refuses(ctx context.Context, i Incident) error {
+	there, err := s.Incident(ctx, i.ID)
+	switch {
+	case err != nil:
+		return err
+	case there.Stack != i.Stack:
+		return ErrTaken
+	}
+	return ErrChanged
 }
 
 // Incident returns one incident; ErrNotFound when there is none.

@@ -172,6 +172,8 @@ func testIncidentOfTwoStacks(t *testing.T, p place) {
 	ctx := t.Context()
 	must(t, s.SaveIncident(ctx, Incident{ID: "shop-20260301-031502", Stack: "one/shop", State: "open", Opened: at, Document: []byte(`{"of":1}`)}))
 	is(t, s.SaveIncident(ctx, Incident{ID: "shop-20260301-031502", Stack: "two/shop", State: "open", Opened: at, Document: []byte(`{"of":2}`)}), ErrTaken)
+	is(t, s.SaveIncident(ctx, Incident{ID: "shop-20260301-031502", Stack: "one/shop", State: "open", Opened: at, Document: []byte(`{"of":3}`), Was: []byte(`{"of":0}`)}), ErrChanged)
+	must(t, s.SaveIncident(ctx, Incident{ID: "shop-20260301-031502", Stack: "one/shop", State: "open", Opened: at, Document: []byte(`{"of":4}`), Was: []byte(`{"of":1}`)}))
 	must(t, s.SaveIncident(ctx, Incident{ID: "shop-20260301-031502", Stack: "one/shop", State: "resolved", Opened: at, Resolved: at, Document: []byte(`{"of":1}`)}))
 	i, err := s.Incident(ctx, "shop-20260301-031502")
 	must(t, err)

@@ -29,6 +29,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrTaken says that another stack has something of that id.
 	ErrTaken = errors.New("the id is another stack's")
+	// ErrChanged says that somebody has written a row since it was read: what was to be written is made from old knowledge.
+	ErrChanged = errors.New("it was changed meanwhile")
 	// ErrInvalid says that a row cannot be stored because it lacks what identifies it.
 	ErrInvalid = errors.New("not valid")
 )
