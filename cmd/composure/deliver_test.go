@@ -66,6 +66,62 @@ func TestPostmanFollowsTheFile(t *testing.T) {
 	}
 }
 
+// TestIncidentOfTwo: what a person has written since the remediator read an incident is not written over, and nobody is told
+// what is not on record.
+func TestIncidentOfTwo(t *testing.T) {
+	db, err := store.Open(t.Context(), store.Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	buffered, err := store.NewBuffered(t.Context(), db, "engine/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	post, err := newPostman(buffered, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &healMemory{Buffered: buffered, stack: "engine/shop", dir: t.TempDir(), log: log, post: post}
+	i := incident.Incident{ID: "shop-20260301-031502", Stack: "shop", Service: "api", State: incident.Open, Detected: time.Now()}
+	keep := func(i incident.Incident, announce ...incident.Announcement) {
+		t.Helper()
+		if err := m.Keep(t.Context(), incident.Change{Changed: []incident.Incident{i}, Announce: announce}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func() incident.Incident {
+		t.Helper()
+		open, _, err := m.Incidents(t.Context())
+		if err != nil || len(open) != 1 {
+			t.Fatalf("%d incidents, %v", len(open), err)
+		}
+		return open[0]
+	}
+	keep(i)
+	pass, person := read(), read()
+	person.AckBy = "ops"
+	keep(person)
+	pass.Actions = 1
+	pass.Escalated = map[incident.Tier]time.Time{incident.DevOps: time.Now()}
+	keep(pass, incident.Announcements(pass)...)
+	if now := read(); now.AckBy != "ops" || now.Actions != 0 {
+		t.Errorf("acknowledged by %q, %d actions; expected what the person wrote", now.AckBy, now.Actions)
+	}
+	call := incident.Announcements(pass)[0]
+	fresh, err := db.Enqueue(t.Context(), store.Notification{ID: call.Key, Stack: m.stack, Incident: call.Incident, Tier: string(call.Tier), Kind: call.Kind, Payload: []byte("{}")})
+	if err != nil || !fresh {
+		t.Errorf("people were told what is not on record (%v)", err)
+	}
+	again := read()
+	again.Actions = 1
+	keep(again)
+	if now := read(); now.AckBy != "ops" || now.Actions != 1 {
+		t.Errorf("acknowledged by %q, %d actions; expected both", now.AckBy, now.Actions)
+	}
+}
+
 // eventually waits for what happens beside the test.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()

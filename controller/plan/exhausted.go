@@ -45,8 +45,11 @@ func (p *planner) retry(pl *place, ill Illness, tried []Attempt) bool {
 	if created := pl.slot.Container.Created(); created.After(last) {
 		last = created
 	}
-	if len(tried) > 0 {
+	switch {
+	case len(tried) > 0:
 		last = tried[len(tried)-1].At
+	case last.After(p.Now): // by a clock that was set back since
+		last = time.Time{}
 	}
 	until := last.Add(halfOpen(pl.svc.Policy.Remediation, tried))
 	if p.Now.Before(until) {
