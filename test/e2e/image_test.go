@@ -87,6 +87,23 @@ func TestImage(t *testing.T) {
 		p.wants(0, []string{"status"}, "in the hands of reconcile, pid") // the state is shared with the host
 	})
 
+	p.sub("where it does not see the host's processes it asks the engine for memory", func() {
+		out, err := docker("run", "--rm", "--network", "host", "--volume", os.TempDir()+":"+os.TempDir(), "--workdir", p.dir, "--env", p.fence.Environment("status"),
+			tag, "-p", p.name, "--state-dir", p.state, "status", "-o", "json")
+		var seen struct {
+			Services []struct {
+				Memory      int64
+				MemoryLimit int64 `json:"memory_limit"`
+			}
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &seen)
+		}
+		if err != nil || len(seen.Services) != 1 || seen.Services[0].Memory == 0 || seen.Services[0].MemoryLimit != 32<<20 {
+			p.t.Errorf("%v: %+v\n%s", err, seen, out)
+		}
+	})
+
 	p.sub("it does not touch its own container", func() {
 		beside.t = p.t
 		own := beside.container("composure")
