@@ -60,7 +60,7 @@ fi
 
 driver=$(docker info --format '{{.Driver}}')
 socket=$work/docker.sock
-printf '{"storage-driver": "%s", "data-root": "%s/data", "exec-root": "%s/exec", "pidfile": "%s/pid", "hosts": ["unix://%s"], "default-cgroupns-mode": "host", "cgroup-parent": "/%s", "features": {"containerd-snapshotter": false}}' \
+printf '{"storage-driver": "%s", "data-root": "%s/data", "exec-root": "%s/exec", "pidfile": "%s/pid", "hosts": ["unix://%s", "unix:///var/run/docker.sock"], "default-cgroupns-mode": "host", "cgroup-parent": "/%s", "features": {"containerd-snapshotter": false}}' \
     "$driver" "$work" "$work" "$work" "$socket" "$(basename "$work")" >"$work/daemon.json"
 
 # The engine's root is changed, not only its view of it (chroot): else what is run inside a container by exec or cp would
@@ -71,6 +71,7 @@ unshare --net --mount --pid --fork --kill-child sh -c '
     mount --make-rprivate /
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
+    mount -t tmpfs none "$root/run" # where containers of its own find its socket
     for dir in sys dev tmp; do mount --rbind "/$dir" "$root/$dir"; done
     ip link set lo up
     mkdir -p "$root/machine"
