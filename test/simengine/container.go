@@ -58,6 +58,9 @@ func (i *instance) up() time.Duration { return i.e.now().Sub(i.started) }
 
 func (i *instance) policy() container.RestartPolicyMode { return i.host.RestartPolicy.Name }
 
+// gone says whether the container was removed: a call that waits still holds it.
+func (i *instance) gone() bool { return i.e.containers[i.id] != i }
+
 func (i *instance) service() string { return i.config.Labels["com.docker.compose.service"] }
 
 // answer is an error with the engine's status.
@@ -68,8 +71,11 @@ type answer struct {
 
 func (a *answer) Error() string { return a.text }
 
-// start begins a run of the process.
+// start begins a run of the process, unless the container was removed while a restart of it waited for the end of the last.
 func (i *instance) start() error {
+	if i.gone() {
+		return &answer{http.StatusConflict, "container is marked for removal and cannot be started"}
+	}
 	if err := cmp.Or(i.findNetworks(), i.reserveAddresses(), i.publishPorts()); err != nil {
 		i.state.Error, i.state.ExitCode = err.Error(), 128
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
 )
 
 // Witness is told what is asked of the engine and what happens in it, in order. It is called with the engine's lock held
@@ -72,8 +73,10 @@ func (e *Engine) called(r *http.Request, c Call) {
 	e.witness.Called(c)
 }
 
+// happened tells the witness what has become of a container, to its removal. What comes after that, such as the end of a
+// stop that was under way, is an event about nothing. The lock is held.
 func (e *Engine) happened(i *instance, action string) {
-	if e.witness != nil {
+	if e.witness != nil && (!i.gone() || action == string(events.ActionDestroy)) {
 		e.witness.Happened(Happening{action, i.facts()})
 	}
 }
