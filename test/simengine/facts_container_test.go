@@ -154,6 +154,18 @@ var answerFacts = []fact{
 		s.call(http.MethodDelete, "/containers/"+id, nil)
 		s.state(id)
 	}},
+	{0, "what is removed while its restart waits is not started again", false, func(s *subject) {
+		id := s.start("a", stubborn, stops("", 30))
+		answer := make(chan int)
+		go func() {
+			status, _ := s.ask(s.Context(), http.MethodPost, "/containers/"+id+"/restart", nil)
+			answer <- status
+		}()
+		s.settled()
+		s.call(http.MethodDelete, "/containers/"+id+"?force=1", nil)
+		s.note("restart: %d", <-answer)
+		s.state(id)
+	}},
 	{0, "a network that is not there is noticed by the adapter", false, func(s *subject) {
 		id := s.create("a", sleeps)
 		s.answer("connect", s.Connect(s.Context(), s.prefix+"-absent", id, nil))
