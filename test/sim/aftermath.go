@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -99,12 +100,8 @@ func oneShot(stack *spec.Stack, f simengine.Facts) bool {
 // resume ends the pauses that were asked for by command.
 func (w *world) resume() {
 	w.check.mu.Lock()
-	var services []string
-	for s := range w.check.paused {
-		services = append(services, s)
-	}
+	services := slices.Sorted(maps.Keys(w.check.toResume))
 	w.check.mu.Unlock()
-	slices.Sort(services)
 	for _, s := range services {
 		args := []string{"resume"}
 		if s != "" {

@@ -38,6 +38,7 @@ type checker struct {
 	commands   map[*process]bool          // that run now
 	codes      []int
 	paused     map[string]time.Time // service, "" for the stack → since when it is paused by command
+	toResume   map[string]bool      // service, "" for the stack → a person asked for a pause, and has not ended it
 	raised     map[string]raise     // service → limit that an override asks for
 	quiet      time.Time            // from when on nothing may be done; zero: not yet
 	troubles   map[string]time.Time // what Composure needs → until when it did not work
@@ -66,7 +67,7 @@ type placeState struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, all: map[string]simengine.Facts{}, places: map[string]*placeState{}, byHand: map[string]time.Time{}, planned: map[string]time.Time{}, deploys: map[string]bool{},
-		commands: map[*process]bool{}, paused: map[string]time.Time{}, raised: map[string]raise{}, troubles: map[string]time.Time{},
+		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, troubles: map[string]time.Time{},
 	}
 }
 
@@ -128,19 +129,29 @@ func (c *checker) commandEnded(p *process, args []string, code int) {
 	defer c.mu.Unlock()
 	delete(c.commands, p)
 	c.codes = append(c.codes, code)
-	if code != 0 || len(args) == 0 {
-		return
+	if len(args) > 0 {
+		c.pauses(args[0], args[1:], code == 0)
 	}
-	services := args[1:]
+}
+
+// pauses notes that a pause was asked for, or its end. One whose answer was an error can be on record nevertheless: nothing
+// is held against it, but who asked for it ends it in any case.
+func (c *checker) pauses(verb string, services []string, done bool) {
 	if len(services) == 0 {
 		services = []string{""}
 	}
 	for _, s := range services {
-		switch args[0] {
+		switch verb {
 		case "pause":
-			c.paused[s] = time.Now()
+			c.toResume[s] = true
+			if done {
+				c.paused[s] = time.Now()
+			}
 		case "resume":
 			delete(c.paused, s)
+			if done {
+				delete(c.toResume, s)
+			}
 		}
 	}
 }
