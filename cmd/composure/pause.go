@@ -34,10 +34,11 @@ func newPause(a *app) *cobra.Command {
 				err := m.SetOverride(ctx, store.Override{
 					Stack: m.key, Service: service, Kind: store.Pause, Owner: a.operator(), Reason: reason, Created: time.Now(), Until: until,
 				})
-				if err == nil { // nobody relies on a pause that is not on record
-					fmt.Fprintf(a.stdout, "%s: paused%s\n", subject(service), untilText(until, service))
+				if err != nil { // nobody relies on a pause that is not on record, or is left with one unawares: only the answer may be lost
+					return fmt.Errorf("%w; %s may be paused all the same: see `composure status`", err, subject(service))
 				}
-				return err
+				fmt.Fprintf(a.stdout, "%s: paused%s\n", subject(service), untilText(until, service))
+				return nil
 			})
 		},
 	}
