@@ -29,7 +29,6 @@ type checker struct {
 	over       time.Time // when all that went wrong was over; zero: not yet
 	passes     int
 	calls      int
-	recent     []time.Time                // of the last passes
 	all        map[string]simengine.Facts // by id
 	places     map[string]*placeState     // by service and number
 	byHand     map[string]time.Time       // container → when a person last did something to it
@@ -281,12 +280,12 @@ func (c *checker) passed(p *process) func(controller.Pass) {
 			c.last, c.lastAt = pass, now
 			c.looked(pass)
 		}
-		c.recent = append(c.recent, now)
-		if n := len(c.recent); n > maxPasses {
-			if now.Sub(c.recent[n-maxPasses]) < 10*time.Second {
-				c.violate("spins", "%d passes within %s:\n%s", maxPasses, now.Sub(c.recent[n-maxPasses]), pass.Plan)
+		p.passes = append(p.passes, now)
+		if n := len(p.passes); n > maxPasses {
+			if since := now.Sub(p.passes[n-maxPasses]); since < 10*time.Second {
+				c.violate("spins", "%d passes within %s:\n%s", maxPasses, since, pass.Plan)
 			}
-			c.recent = c.recent[n-maxPasses:]
+			p.passes = p.passes[n-maxPasses:]
 		}
 		if pass.Elsewhere {
 			return

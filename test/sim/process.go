@@ -29,6 +29,7 @@ type process struct {
 	end     context.CancelFunc
 	ended   chan struct{}
 	began   time.Time
+	passes  []time.Time // the last ones; the checker's
 }
 
 // newProcess makes a process with its own path to the shared state directory.
