@@ -17,11 +17,12 @@ type Slot struct {
 	Number    int
 	Container *Container // who fills it; nil: missing
 	Replaced  *Container // the old container of a recreation that has not ended; Container is then the new one
-	Surplus   bool       // more containers than replicas: the highest numbers
+	Surplus   bool       // more containers than replicas
 }
 
 // Slots deals the observed containers of a service out to its replicas, as docker compose does: a container keeps its
-// number, whatever it is, and too many are surplus from the top. A missing one gets the lowest number that is free, not
+// number, whatever it is, and too many are surplus from the top: first what has the number of another one, which a recreation
+// left, then the highest numbers. A missing one gets the lowest number that is free, not
 // the next above the highest: numbers of containers whose creation is still under way stay theirs.
 // The two containers of an unfinished recreation share a slot, unless the old one is dead: there is no way back to it.
 func Slots(svc *spec.Service, s *Snapshot) []Slot {
@@ -50,6 +51,7 @@ func Slots(svc *spec.Service, s *Snapshot) []Slot {
 		}
 	}
 	slices.SortStableFunc(slots, bySeniority)
+	slots = twinsLast(slots)
 	for i := range slots {
 		slots[i].Surplus = i >= svc.Replicas
 	}
@@ -75,6 +77,19 @@ func bySeniority(a, b Slot) int {
 		return 1
 	}
 	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(rank(a), rank(b)), cmp.Compare(len(a.Container.Name), len(b.Container.Name)))
+}
+
+// twinsLast puts those that are not the first of their number behind all others.
+func twinsLast(sorted []Slot) []Slot {
+	first, twins := make([]Slot, 0, len(sorted)), []Slot(nil)
+	for i, slot := range sorted {
+		if i > 0 && slot.Number == sorted[i-1].Number {
+			twins = append(twins, slot)
+		} else {
+			first = append(first, slot)
+		}
+	}
+	return append(first, twins...)
 }
 
 // Current is the container of a service that others share a namespace with: the one of its first slot.

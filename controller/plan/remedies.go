@@ -167,7 +167,8 @@ func unstarted(pl *place) string {
 	}
 	created := c.Created()
 	own := slices.ContainsFunc(pl.history, func(a Attempt) bool { return verb(a.Kind) == "create" && !a.At.Before(created) })
-	if created.IsZero() || (!own && pl.snap.At.Before(created.Add(settling))) {
+	soon := pl.snap.At.Before(created.Add(settling)) && !created.After(pl.snap.At.Add(settling)) // what is later was stamped by a clock that was set back since
+	if created.IsZero() || (!own && soon) {
 		return ""
 	}
 	return "was never started"

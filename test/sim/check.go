@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"composure/controller"
+	"composure/controller/observe"
 	"composure/controller/plan"
 	"composure/spec"
 	"composure/test/simengine"
@@ -296,7 +297,7 @@ func (c *checker) passed(p *process) func(controller.Pass) {
 			}
 			for _, s := range j.Steps {
 				if s.ID != "" {
-					c.planned[s.ID], c.deploys[s.ID] = pass.Snapshot.At, !j.Counts
+					c.planned[s.ID], c.deploys[s.ID] = seenAt(pass.Snapshot, s.ID), !j.Counts
 				}
 			}
 			if first := j.Due()[0]; first.Op == plan.Restart && c.meddles {
@@ -305,6 +306,16 @@ func (c *checker) passed(p *process) func(controller.Pass) {
 			}
 		}
 	}
+}
+
+// seenAt is when a look has seen a container: a slow engine answers about one that was started while the look went on.
+func seenAt(seen *observe.Snapshot, id string) time.Time {
+	for _, one := range seen.Containers {
+		if started := one.StartedAt(); one.ID == id && started.After(seen.At) {
+			return started.Add(time.Millisecond) // the engine's clock may be another one
+		}
+	}
+	return seen.At
 }
 
 // maxPasses within ten seconds are a loop that spins.
