@@ -225,14 +225,13 @@ func (c *checker) Happened(h simengine.Happening) {
 	}
 }
 
-// develop keeps how a replica is.
+// develop keeps how a replica is: well while a container of it is, also when the one that it replaced is removed.
 func (c *checker) develop(h simengine.Happening) {
-	p := c.place(h.Of)
-	switch well := h.Of.Running && !h.Of.Restarting && !h.Of.Paused && (h.Of.Health == "" || h.Of.Health == "healthy"); {
-	case !well, h.Action == "start":
+	p, well := c.place(h.Of), c.well(h.Of)
+	if !well || h.Action == "start" {
 		p.well = time.Time{}
 	}
-	if p.well.IsZero() && h.Of.Running && !h.Of.Restarting && !h.Of.Paused && (h.Of.Health == "" || h.Of.Health == "healthy") {
+	if well && p.well.IsZero() {
 		p.well = time.Now()
 	}
 	if h.Action == "die" && h.Of.ExitCode == 0 {
@@ -241,6 +240,17 @@ func (c *checker) develop(h simengine.Happening) {
 	if h.Action == "destroy" {
 		p.completed = false
 	}
+}
+
+// well says whether a container of the same replica runs well.
+func (c *checker) well(replica simengine.Facts) bool {
+	for _, f := range c.all {
+		same := f.Project == replica.Project && f.Service == replica.Service && f.Number == replica.Number
+		if same && f.Running && !f.Restarting && !f.Paused && (f.Health == "" || f.Health == "healthy") {
+			return true
+		}
+	}
+	return false
 }
 
 func state(f simengine.Facts) string {
