@@ -357,7 +357,8 @@ func (p *planner) brakes(pl *place, ill Illness) string {
 	return ""
 }
 
-// climbed returns the attempts on the ladder since the service was last stable.
+// climbed returns the attempts on the ladder since the service was last stable. One that the engine did late ended when it
+// took effect.
 func (pl *place) climbed() []Attempt {
 	var tried []Attempt
 	for _, a := range pl.history {
@@ -365,7 +366,17 @@ func (pl *place) climbed() []Attempt {
 			tried = append(tried, a)
 		}
 	}
+	if n := len(tried) - 1; n >= 0 && pl.late(tried[n]) {
+		tried[n].At = pl.slot.Container.StartedAt()
+	}
 	return tried
+}
+
+// late says whether the engine did an attempt that it had not answered after all: the container started later, and not by its
+// restart policy.
+func (pl *place) late(a Attempt) bool {
+	c := pl.slot.Container
+	return a.Outcome == Unknown && c != nil && c.Inspect.RestartCount == 0 && c.StartedAt().After(a.At)
 }
 
 // Pause is the backoff before the next try after n, with a jitter of a fifth that depends on the subject alone, so that
