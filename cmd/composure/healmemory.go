@@ -47,8 +47,9 @@ type healMemory struct {
 	why      string    // why there is no lease
 	taken    time.Time // when the lease was last taken
 	inFlight int
-	waited   bool   // a command waited for the lease when the store was last asked, or it did not answer
-	stamp    string // of the store when it was last looked at
+	waited   bool      // a command waited for the lease when the store was last asked, or it did not answer
+	away     time.Time // when the store last did not answer
+	stamp    string    // of the store when it was last looked at
 }
 
 // keepLease holds the lease until ctx ends: takes it, renews it, and lends it while somebody asks for it and nothing is
@@ -82,34 +83,53 @@ func (m *healMemory) stirred() bool {
 	return !still
 }
 
+// firstTurn is how long after an outage of the store the stack is left to whoever had it until then and goes on from memory:
+// the lease has expired meanwhile, but what was done is not on record yet.
+const firstTurn = 10 * time.Second
+
 func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	asked, err := m.asked(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.waited = asked || err != nil
 	switch {
 	case err != nil: // the store is down: what is held stays held
 	case m.lease == nil && asked:
 		m.why = "lent to a command"
+	case m.lease == nil && time.Since(m.away) < firstTurn:
+		m.why = "the store was down, and who had the stack before has the first turn"
 	case m.lease == nil:
-		if m.lease, err = m.Store().Acquire(ctx, m.stack, m.owner, leaseTTL); err != nil {
-			m.lease, m.why = nil, err.Error()
-		}
-		m.taken = time.Now()
-		if m.lease != nil && m.wake != nil {
-			m.wake()
-		}
+		err = m.take(ctx)
 	case asked && m.inFlight == 0:
-		if err := m.lease.Release(ctx); err == nil {
+		if err = m.lease.Release(ctx); err == nil {
 			m.lease, m.why = nil, "lent to a command"
 		}
-	case renew:
-		if err := m.lease.Renew(ctx); errors.Is(err, store.ErrLeaseLost) {
+	case renew || m.waited: // after an outage at once, before it is somebody else's turn
+		if err = m.lease.Renew(ctx); errors.Is(err, store.ErrLeaseLost) {
 			m.lease, m.why = nil, err.Error()
 		}
 	}
+	down := err != nil && !errors.Is(err, store.ErrLeased) && !errors.Is(err, store.ErrLeaseLost)
+	if down {
+		m.away = time.Now()
+	}
+	m.waited = asked || down
+}
+
+// take takes the lease, or says why it cannot.
+func (m *healMemory) take(ctx context.Context) error {
+	lease, err := m.Store().Acquire(ctx, m.stack, m.owner, leaseTTL)
+	m.taken = time.Now()
+	if err != nil {
+		m.why = err.Error()
+		return err
+	}
+	m.lease = lease
+	if m.wake != nil {
+		m.wake()
+	}
+	return nil
 }
 
 // Elsewhere says whether somebody else had the stack at a time.
