@@ -117,13 +117,18 @@ func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 	m.waited = asked || down
 }
 
-// take takes the lease, or says why it cannot.
+// take takes the lease, or says why it cannot. What others did while they had it is read first, such as a deployment: what is in
+// memory after an outage of the store would undo it.
 func (m *healMemory) take(ctx context.Context) error {
 	lease, err := m.Store().Acquire(ctx, m.stack, m.owner, leaseTTL)
 	m.taken = time.Now()
 	if err != nil {
 		m.why = err.Error()
 		return err
+	}
+	if err := errors.Join(m.Flush(ctx), m.Refresh(ctx)); err != nil {
+		m.why = "what was done meanwhile could not be read: " + err.Error()
+		return errors.Join(err, lease.Release(ctx))
 	}
 	m.lease = lease
 	if m.wake != nil {

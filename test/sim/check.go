@@ -321,8 +321,11 @@ func (c *checker) passed(p *process) func(controller.Pass) {
 // seenAt is when a look has seen a container: a slow engine answers about one that was started while the look went on.
 func seenAt(seen *observe.Snapshot, id string) time.Time {
 	for _, one := range seen.Containers {
-		if started := one.StartedAt(); one.ID == id && started.After(seen.At) {
-			return started.Add(time.Millisecond) // the engine's clock may be another one
+		if one.ID != id || one.Inspect.State == nil {
+			continue
+		}
+		if started, err := time.Parse(time.RFC3339Nano, one.Inspect.State.StartedAt); err == nil && started.After(seen.At) {
+			return started
 		}
 	}
 	return seen.At
