@@ -81,7 +81,7 @@ func (w *world) restoreByHand() {
 	everything := w.sim.Everything()
 	for _, f := range everything {
 		switch {
-		case slices.ContainsFunc(everything, func(other simengine.Facts) bool { return other.Recreates == f.ID }): // no person has stopped it
+		case slices.ContainsFunc(everything, func(other simengine.Facts) bool { return other.Recreates == f.ID || other.ID == f.Recreates }): // no person has stopped it
 		case f.Project == "" && f.Name != "bystander":
 			w.noted(w.sim.ByHand(f.Name, "remove", ""))
 		case f.Paused:
