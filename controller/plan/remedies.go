@@ -26,12 +26,13 @@ type remedy struct {
 }
 
 // remedies are tried from the top; the first that applies is planned. What was begun is ended first (undo, finish,
-// continue), then what cannot be repaired in place is made anew, then the cheap repairs.
+// continue), with more tries than what is begun: half done, nothing may run at all. Then what cannot be repaired in place
+// is made anew, then come the cheap repairs.
 var remedies = []remedy{
 	{name: "undo", applies: undoes, steps: undo, tries: 5, replaces: true, settles: true, perSpec: true},
 	{name: "revert", applies: outdated, steps: undo, tries: 5, replaces: true},
 	{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true},
-	{name: "recreate", applies: continues, steps: recreate, replaces: true, perSpec: true},
+	{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true},
 	{name: "create", applies: missing, steps: create, perSpec: true},
 	{name: "recreate", applies: recreates, steps: recreate, replaces: true, perSpec: true},
 	{name: "rename", applies: misnamed, steps: rename},
