@@ -215,11 +215,11 @@ func (m *healMemory) Attempts(ctx context.Context) ([]plan.Attempt, error) {
 
 // asAttempt reads a row. One without an outcome was cut short with its process: nobody knows how far it came.
 func asAttempt(a store.Attempt) plan.Attempt {
-	at, outcome := a.FinishedAt, plan.Outcome(a.Outcome)
+	at, outcome, reason := a.FinishedAt, plan.Outcome(a.Outcome), a.Error
 	if at.IsZero() {
-		at, outcome = a.StartedAt, plan.Unknown
+		at, outcome, reason = a.StartedAt, plan.Unknown, "cut short, and nobody knows how far it came"
 	}
-	return plan.Attempt{Key: a.Key, Service: a.Service, Kind: a.Operation, Cause: a.Cause, Counts: a.Rung > 0, At: at, Outcome: outcome, Reason: a.Error}
+	return plan.Attempt{Key: a.Key, Service: a.Service, Kind: a.Operation, Cause: a.Cause, Counts: a.Rung > 0, At: at, Outcome: outcome, Reason: reason}
 }
 
 // serviceState is what is kept of a service between processes.
