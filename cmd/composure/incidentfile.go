@@ -23,7 +23,7 @@ func incidentRow(stack string, i incident.Incident) (store.Incident, error) {
 	}
 	return store.Incident{
 		ID: i.ID, Stack: stack, Service: i.Service, Cause: i.Cause, State: string(i.State), Severity: i.Severity,
-		Opened: i.Detected, Resolved: i.ResolvedAt, Document: document, Was: i.Was,
+		Opened: i.Detected, Resolved: i.ResolvedAt, Document: document, Was: []byte(i.Was),
 	}, nil
 }
 
@@ -33,7 +33,7 @@ func asIncident(row store.Incident) (incident.Incident, error) {
 	if err := json.Unmarshal(row.Document, &i); err != nil {
 		return i, fmt.Errorf("read the incident %s: %w", row.ID, err)
 	}
-	i.Was = row.Document
+	i.Was = string(row.Document)
 	return i, nil
 }
 

@@ -142,7 +142,7 @@ const loops = 5
 
 // looping says whether the container runs only for the moment: the engine has restarted it again and again.
 func (p *patient) looping() bool {
-	return p.live() && p.c.Inspect.RestartCount >= loops && p.up() < p.svc.Policy.MinHealthy
+	return p.live() && p.c.Inspect.RestartCount >= loops && p.c.StartKnown(p.in.Now) && p.up() < p.svc.Policy.MinHealthy
 }
 
 func (p *patient) failingProbes() []observe.ProbeResult {

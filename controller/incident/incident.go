@@ -4,7 +4,6 @@
 package incident
 
 import (
-	"encoding/json"
 	"time"
 
 	"composure/controller/plan"
@@ -80,7 +79,7 @@ type Incident struct {
 	AckAt       time.Time          `json:"ack_at"`
 	Impact      Impact             `json:"impact"`
 	Evidence    []string           `json:"evidence"` // names of what is kept beside it; Advance never touches it
-	Was         json.RawMessage    `json:"-"`        // the document that it was read from; nil: it is new
+	Was         string             `json:"-"`        // the document that it was read from; empty: it is new
 }
 
 // Impact is what an incident did.

@@ -142,6 +142,15 @@ func (c Container) StartedAt() time.Time {
 	return c.ours(parseTime(c.Inspect.State.StartedAt))
 }
 
+// StartKnown says whether the engine's stamp of the start can be right at a time. One of the future was made by a clock that was
+// set back since: how long the container has been up is not known.
+func (c Container) StartKnown(now time.Time) bool {
+	return c.Inspect.State != nil && !c.ours(parseTime(c.Inspect.State.StartedAt)).After(now.Add(clocksDiffer))
+}
+
+// clocksDiffer is by how much two clocks that agree may differ.
+const clocksDiffer = 2 * time.Second
+
 // FinishedAt is when the container last ended; zero when it never did.
 func (c Container) FinishedAt() time.Time {
 	if c.Inspect.State == nil {

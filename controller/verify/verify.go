@@ -45,7 +45,7 @@ func Judge(c observe.Container, rule Rule, now time.Time) plan.Judgement {
 		return failed("dead")
 	case c.Status() == "removing":
 		return pending("being removed", now.Add(time.Second))
-	case c.Inspect.RestartCount >= CrashLoop && (state.Restarting || now.Sub(c.StartedAt()) < rule.MinHealthy):
+	case c.Inspect.RestartCount >= CrashLoop && (state.Restarting || c.StartKnown(now) && now.Sub(c.StartedAt()) < rule.MinHealthy):
 		return failed(fmt.Sprintf("crash loop: restarted %d times, %s", c.Inspect.RestartCount, exit(state)))
 	case state.Restarting:
 		return pending(fmt.Sprintf("being restarted by the engine, %s", exit(state)), now.Add(time.Second))

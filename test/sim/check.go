@@ -55,6 +55,7 @@ type checker struct {
 type raise struct {
 	limit int64
 	by    string
+	sent  time.Time
 }
 
 // placeState is what has become of one replica of a service.

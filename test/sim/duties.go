@@ -147,7 +147,7 @@ func tooSoon(c *checker, call simengine.Call) string {
 func (c *checker) raises(call simengine.Call) {
 	svc := c.service(call.Of.Service)
 	if call.Op == "update" && svc != nil && c.remediator(call.From) && c.ours(call.Of) && call.Size > max(svc.Memory(), c.raised[svc.Name].limit) && svc.Memory() > 0 {
-		c.raised[svc.Name] = raise{call.Size, call.From}
+		c.raised[svc.Name] = raise{call.Size, call.From, call.Sent}
 	}
 }
 

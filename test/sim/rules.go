@@ -61,9 +61,9 @@ var callRules = []struct {
 		return fmt.Sprintf("it has run well for %s", call.Sent.Sub(p.well))
 	}},
 	{"fights an override", func(c *checker, call simengine.Call) string {
-		limit := c.raised[call.Of.Service].limit
-		if c.remediator(call.From) && limit > 0 && call.Size > 0 && call.Size < limit {
-			return fmt.Sprintf("lowers the memory to %d, which was raised to %d", call.Size, limit)
+		raised := c.raised[call.Of.Service]
+		if c.remediator(call.From) && call.Size > 0 && call.Size < raised.limit && call.Sent.After(raised.sent) { // one sent before may be executed late
+			return fmt.Sprintf("lowers the memory to %d, which was raised to %d", call.Size, raised.limit)
 		}
 		return ""
 	}},
