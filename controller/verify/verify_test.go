@@ -57,6 +57,7 @@ func TestJudge(t *testing.T) {
 		"restarted by the engine":         {with(up(0), func(s *container.State) { s.Restarting, s.ExitCode = true, 3 }), 1, service, plan.Pending, "restarted by the engine, exited with 3", time.Second},
 		"restarted too often":             {with(up(0), func(s *container.State) { s.Restarting, s.ExitCode = true, 3 }), 5, service, plan.Failed, "crash loop: restarted 5 times, exited with 3", 0},
 		"up for a moment between crashes": {up(time.Second), 5, service, plan.Failed, "crash loop", 0},
+		"up since a clock was set back":   {up(-time.Hour), 50, service, plan.Pending, "until it has run for 10s", time.Hour + 10*time.Second},
 		"up again after many crashes":     {up(time.Minute), 50, service, plan.Recovered, "running", 0},
 		"a service that ended well":       {ended(0), 0, service, plan.Failed, "exited with 0", 0},
 		"a service killed for memory":     {with(ended(137), func(s *container.State) { s.OOMKilled = true }), 0, service, plan.Failed, "exited with 137, killed for memory", 0},
