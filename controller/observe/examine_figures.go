@@ -16,8 +16,8 @@ import (
 	"github.com/docker/docker/api/types/mount"
 )
 
-// cpuWindow is the time between the two samples that give the share of a CPU.
-const cpuWindow = 50 * time.Millisecond
+// CPUWindow is the time between the two samples that give the share of a CPU: an examination of what runs takes so long at least.
+const CPUWindow = 50 * time.Millisecond
 
 // maxProcesses bounds the list of processes.
 const maxProcesses = 200
@@ -56,7 +56,7 @@ func (x *examination) cpuNow(ctx context.Context) (share float64, known bool) {
 	}
 	x.cpu = first
 	select {
-	case <-time.After(cpuWindow):
+	case <-time.After(CPUWindow):
 	case <-ctx.Done():
 		return 0, false
 	}
@@ -82,7 +82,7 @@ func (r cpuReading) share() (share float64, known bool) {
 // cpuSince takes the CPU's share over the whole collection when that took long, as it does for what gives no answer: a
 // moment may show nothing but the healthcheck's own program, which runs in the container too.
 func (x *examination) cpuSince() {
-	if x.cpu.pid == 0 || x.evidence.Stats == nil || time.Since(x.cpu.at) < 10*cpuWindow {
+	if x.cpu.pid == 0 || x.evidence.Stats == nil || time.Since(x.cpu.at) < 10*CPUWindow {
 		return
 	}
 	if share, known := x.cpu.share(); known {
