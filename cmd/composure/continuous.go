@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -22,9 +23,13 @@ import (
 // grace is how long jobs in flight may take to end after SIGTERM, beyond which they are left to the next run.
 const grace = 20 * time.Second
 
+// started is when the start is over, with its first passes.
+const started = 20 * time.Second
+
 // reconcileContinuously runs the remediator until it is told to end.
 func (a *app) reconcileContinuously(ctx context.Context, f reconcileFlags) error {
 	collectGarbage(steady)
+	defer time.AfterFunc(started, debug.FreeOSMemory).Stop() // reading the files takes more than all that follows
 	log, err := a.logger()
 	if err != nil {
 		return err

@@ -508,9 +508,19 @@ func (w *watcher) ended() {
 	}
 }
 
-// between does something while the remediator does not look, so that no look of it falls into the middle.
+// between does something while the remediator does not look, so that no look of it falls into the middle: it is halted when it has
+// asked the engine nothing for a while, for a look that was halted would see one half before the change and the other after it.
 func (w *watcher) between(change func()) {
 	w.s.t.Helper()
+	engine, quiet := w.s.fence.For("reconcile"), 0
+	last := engine.Calls()
+	w.s.until("the remediator does not look", func() bool {
+		now := engine.Calls()
+		if quiet++; now != last {
+			last, quiet = now, 0
+		}
+		return quiet > 4
+	})
 	w.s.must(w.cmd.Process.Signal(syscall.SIGSTOP))
 	defer func() { w.s.must(w.cmd.Process.Signal(syscall.SIGCONT)) }()
 	change()
