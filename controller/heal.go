@@ -183,6 +183,8 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	case mass != nil:
 		h.mass, in.Brake = p.Snapshot.At, mass.Summary
 		p.Diagnoses = append(p.Diagnoses, diagnose.Diagnosis{Reason: mass.Summary, Finding: mass})
+	case diagnose.MassFailureLooms(seen, p.Diagnoses):
+		in.Brake = "most of the stack is not well, and what failed is being looked at"
 	case p.Snapshot.At.Before(h.mass.Add(settles)): // they do not all get well in the same moment
 		in.Brake = "most of the stack failed at once, and is just getting well"
 	}

@@ -16,19 +16,9 @@ const fewest = 3
 // blame, and one escalation is better than as many restarts. It is nil otherwise. Services that were merely stopped do
 // not count: an engine that was restarted leaves them so, and starting them is right.
 func MassFailure(in Input, found []Diagnosis) *Finding {
-	var names []string
-	for _, d := range found {
-		if d.Finding != nil && general(d.Finding.Cause) && in.Now.Sub(since(in, d.Service)) <= together {
-			names = append(names, d.Service)
-		}
-	}
-	services := 0
-	for _, svc := range in.Stack.Services {
-		if svc.Replicas > 0 && svc.Policy.Mode != "ignore" {
-			services++
-		}
-	}
-	if len(names) < fewest || 2*len(names) <= services {
+	names, _ := fallen(in, found)
+	services := watched(in)
+	if !mostOf(len(names), services) {
 		return nil
 	}
 	c, _ := Explain("mass_failure")
@@ -38,6 +28,40 @@ func MassFailure(in Input, found []Diagnosis) *Finding {
 	}
 	return f
 }
+
+// MassFailureLooms says whether what is still to be looked at may turn out to be a mass failure: until that is known no service is
+// treated as if it had failed alone.
+func MassFailureLooms(in Input, found []Diagnosis) bool {
+	names, undecided := fallen(in, found)
+	return undecided > 0 && mostOf(len(names)+undecided, watched(in))
+}
+
+// fallen are the services that stopped being well together for a cause that could as well be the host's, and how many more did of
+// which the cause is not known yet.
+func fallen(in Input, found []Diagnosis) (names []string, undecided int) {
+	for _, d := range found {
+		switch {
+		case in.Now.Sub(since(in, d.Service)) > together:
+		case d.Finding != nil && general(d.Finding.Cause):
+			names = append(names, d.Service)
+		case d.Finding == nil && d.MaskedBy == "" && len(d.Needs) > 0:
+			undecided++
+		}
+	}
+	return names, undecided
+}
+
+// watched is how many services there are to fail.
+func watched(in Input) (services int) {
+	for _, svc := range in.Stack.Services {
+		if svc.Replicas > 0 && svc.Policy.Mode != "ignore" {
+			services++
+		}
+	}
+	return services
+}
+
+func mostOf(failed, services int) bool { return failed >= fewest && 2*failed > services }
 
 // general says whether a cause could as well be the host's doing.
 func general(code string) bool {

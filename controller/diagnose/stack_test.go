@@ -56,6 +56,33 @@ func TestMassFailure(t *testing.T) {
 	}
 }
 
+// TestMassFailureLooms: while most of the stack is not well and the causes are still looked for, none has failed alone.
+func TestMassFailureLooms(t *testing.T) {
+	stack := loadStack(t, "services:\n  a: {image: x}\n  b: {image: x}\n  c: {image: x}\n  d: {image: x}\n")
+	in := Input{Now: noon, Stack: stack, Began: map[string]time.Time{"old": noon.Add(-time.Hour)}}
+	decided := func(name, cause string) Diagnosis {
+		return Diagnosis{Service: name, Finding: &Finding{Service: name, Cause: cause}}
+	}
+	undecided := func(name string) Diagnosis { return Diagnosis{Service: name, Needs: []observe.Need{observe.NeedLogs}} }
+	for name, test := range map[string]struct {
+		found []Diagnosis
+		want  bool
+	}{
+		"one is decided, two are not":     {[]Diagnosis{decided("a", "healthcheck_failing"), undecided("b"), undecided("c")}, true},
+		"none is decided":                 {[]Diagnosis{undecided("a"), undecided("b"), undecided("c")}, true},
+		"all are decided":                 {[]Diagnosis{decided("a", "crash_loop"), decided("b", "crash_loop"), decided("c", "crash_loop")}, false},
+		"two of four":                     {[]Diagnosis{decided("a", "healthcheck_failing"), undecided("b")}, false},
+		"one has a cause of its own":      {[]Diagnosis{decided("a", "image_broken"), undecided("b"), undecided("c")}, false},
+		"one has been ill for long":       {[]Diagnosis{undecided("old"), undecided("b"), undecided("c")}, false},
+		"one is explained by another one": {[]Diagnosis{undecided("a"), undecided("b"), {Service: "c", MaskedBy: "a"}}, false},
+		"nothing is to be looked at":      {[]Diagnosis{decided("a", "crash_loop"), {Service: "b"}, {Service: "c"}}, false},
+	} {
+		if got := MassFailureLooms(in, test.found); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestEdges: what the file declares comes first, and no circle is ever closed.
 func TestEdges(t *testing.T) {
 	stack := loadStack(t, `services:
