@@ -351,7 +351,8 @@ func (b *bench) cleanUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var wait sync.WaitGroup
-	for _, name := range b.projects {
+	slices.Sort(b.projects)
+	for _, name := range slices.Compact(b.projects) { // one can have been used by several figures
 		wait.Go(func() {
 			if err := b.remove(ctx, name); err != nil {
 				fmt.Fprintln(os.Stderr, "bench: clean up:", err)
