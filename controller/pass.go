@@ -60,7 +60,7 @@ func (c *Controller) observe(ctx context.Context) (*observe.Snapshot, error) {
 	return begun.Finish(ctx, c.Stack)
 }
 
-// ahead is how far in the future a start may lie before the clocks disagree.
+// ahead is how far in the future an attempt may have ended before the clocks disagree.
 const ahead = 2 * time.Second
 
 // settleStarts gives each run one start by this host's clock. The engine's clock may be another one, and is corrected for; a
@@ -78,7 +78,7 @@ func (c *Controller) settleStarts(s *observe.Snapshot) {
 		switch {
 		case known:
 			one.Seen = seen
-		case one.StartedAt().After(s.At.Add(ahead)):
+		case !one.StartKnown(s.At):
 			one.Seen = s.At
 		case one.Ahead != 0:
 			one.Seen = one.StartedAt()

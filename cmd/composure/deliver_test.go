@@ -33,21 +33,9 @@ func TestPostmanFollowsTheFile(t *testing.T) {
 		return []spec.Notifier{{Type: "webhook", Set: map[string]string{"url": url}}}
 	}
 
-	db, err := store.Open(t.Context(), store.Options{StateDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	buffered, err := store.NewBuffered(t.Context(), db, "engine/shop")
-	if err != nil {
-		t.Fatal(err)
-	}
 	log := &journal{}
-	post, err := newPostman(buffered, hook(wrong.URL), slog.New(log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &healMemory{Buffered: buffered, stack: "engine/shop", log: slog.New(log), post: post}
+	m := memoryOf(t, hook(wrong.URL), slog.New(log))
+	post := m.post
 	i := incident.Incident{ID: "shop-20260301-031502", Stack: "shop", Service: "api", Escalated: map[incident.Tier]time.Time{incident.DevOps: time.Now()}}
 	if err := m.announce(t.Context(), incident.Announcements(i)[0]); err != nil {
 		t.Fatal(err)
@@ -69,21 +57,7 @@ func TestPostmanFollowsTheFile(t *testing.T) {
 // TestIncidentOfTwo: what a person has written since the remediator read an incident is not written over, and nobody is told
 // what is not on record.
 func TestIncidentOfTwo(t *testing.T) {
-	db, err := store.Open(t.Context(), store.Options{StateDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	buffered, err := store.NewBuffered(t.Context(), db, "engine/shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	post, err := newPostman(buffered, nil, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &healMemory{Buffered: buffered, stack: "engine/shop", dir: t.TempDir(), log: log, post: post}
+	m := memoryOf(t, nil, slog.New(slog.DiscardHandler))
 	i := incident.Incident{ID: "shop-20260301-031502", Stack: "shop", Service: "api", State: incident.Open, Detected: time.Now()}
 	keep := func(i incident.Incident, announce ...incident.Announcement) {
 		t.Helper()
@@ -110,7 +84,7 @@ func TestIncidentOfTwo(t *testing.T) {
 		t.Errorf("acknowledged by %q, %d actions; expected what the person wrote", now.AckBy, now.Actions)
 	}
 	call := incident.Announcements(pass)[0]
-	fresh, err := db.Enqueue(t.Context(), store.Notification{ID: call.Key, Stack: m.stack, Incident: call.Incident, Tier: string(call.Tier), Kind: call.Kind, Payload: []byte("{}")})
+	fresh, err := m.Store().Enqueue(t.Context(), store.Notification{ID: call.Key, Stack: m.stack, Incident: call.Incident, Tier: string(call.Tier), Kind: call.Kind, Payload: []byte("{}")})
 	if err != nil || !fresh {
 		t.Errorf("people were told what is not on record (%v)", err)
 	}
@@ -120,6 +94,25 @@ func TestIncidentOfTwo(t *testing.T) {
 	if now := read(); now.AckBy != "ops" || now.Actions != 1 {
 		t.Errorf("acknowledged by %q, %d actions; expected both", now.AckBy, now.Actions)
 	}
+}
+
+// memoryOf is a remediator's memory of the stack shop, in a store of its own.
+func memoryOf(t *testing.T, people []spec.Notifier, log *slog.Logger) *healMemory {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	buffered, err := store.NewBuffered(t.Context(), db, "engine/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	post, err := newPostman(buffered, people, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &healMemory{Buffered: buffered, stack: "engine/shop", dir: t.TempDir(), log: log, post: post}
 }
 
 // eventually waits for what happens beside the test.

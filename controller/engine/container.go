@@ -21,8 +21,8 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	return wrap(e.api.ContainerStart(ctx, id, container.StartOptions{}), "start %s", short(id))
 }
 
-// Stop stops a container: its own stop signal, and SIGKILL after grace (nil: its own, else the engine's 10 s). One that does not run is fine. It returns when the container has stopped; a cancelled call does not take the
-// stop back.
+// Stop stops a container: its own stop signal, and SIGKILL after grace (nil: its own, else the engine's 10 s). One that
+// does not run is fine. It returns when the container has stopped; a cancelled call does not take the stop back.
 func (e *Engine) Stop(ctx context.Context, id string, grace *time.Duration) error {
 	ctx, cancel, err := e.withGrace(ctx, id, grace)
 	if err != nil {
