@@ -108,6 +108,8 @@ type Turn struct {
 	Next time.Time     // when everything is looked at again at the latest
 	Err  error         // why the engine could not be observed
 	Down time.Time     // since when it cannot; zero: it can
+
+	Glance bool // only the list of containers was asked for: Pass is the last one, as of now
 }
 
 // New returns a controller that has not looked yet.

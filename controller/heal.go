@@ -112,6 +112,7 @@ type healer struct {
 
 	examined map[string]examination  // by service
 	stable   map[string]time.Time    // service → start of the run that was recorded as stable
+	ripe     time.Time               // when the next service is proven stable, if it stays well; zero: none is waited for
 	down     time.Time               // since when the engine does not answer; zero: it does
 	back     time.Time               // when it last came back
 	mass     time.Time               // when most of the stack last failed at once

@@ -51,12 +51,10 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 			c.Logger.Warn("not recorded", "error", err)
 		}
 		breathe(ctx, p, time.Since(began))
-		pause := c.pause(p, resync)
-		if c.heal.Turned != nil {
-			now := time.Now()
-			c.heal.Turned(Turn{Pass: p, Took: now.Sub(began), Next: now.Add(pause), Err: err, Down: c.heal.down})
-		}
-		c.rest(ctx, pause)
+		now := time.Now()
+		turn := Turn{Pass: p, Took: now.Sub(began), Next: now.Add(c.pause(work, p, resync)), Err: err, Down: c.heal.down}
+		c.turned(turn)
+		c.idle(ctx, turn)
 	}
 	return c.windUp(grace, abandon)
 }
@@ -141,9 +139,16 @@ func (c *Controller) markStable(ctx context.Context, p Pass) error {
 	said := c.heal.Memory.Data().Said
 	well := wellSince(&p)
 	_, history := c.inFlight()
+	c.heal.ripe = time.Time{}
 	for _, service := range slices.Sorted(maps.Keys(well)) {
 		svc, since := p.Stack.Service(service), c.undisturbed(service, well[service], history)
-		if p.Snapshot.At.Sub(since) < svc.Policy.Remediation.Stable || c.heal.stable[service].Equal(since) || said[service] == incident.DataCompromised {
+		if c.heal.stable[service].Equal(since) || said[service] == incident.DataCompromised {
+			continue
+		}
+		if ripe := since.Add(svc.Policy.Remediation.Stable); p.Snapshot.At.Before(ripe) {
+			if c.heal.ripe.IsZero() || ripe.Before(c.heal.ripe) {
+				c.heal.ripe = ripe
+			}
 			continue
 		}
 		if err := c.heal.Memory.Stable(ctx, service, p.Snapshot.At); err != nil {
@@ -334,13 +339,19 @@ func (c *Controller) recovered() {
 	c.Trigger()
 }
 
-// pause is how long to wait at most: the time that the plan asks for, or the resync; while the engine is away a second. Whoever gets the
-// stack back is woken; while somebody else has it, or a decision cannot be recorded, what is due stays due, and is not asked for
-// again at once.
-func (c *Controller) pause(p Pass, resync time.Duration) time.Duration {
+// pause is how long to wait at most: the time that the plan asks for, or that a service still needs to be proven stable, or the
+// resync, which is a minute at most unless all is calm; while the engine is away a second. Whoever gets the stack back is woken;
+// while somebody else has it, or a decision cannot be recorded, what is due stays due, and is not asked for again at once.
+func (c *Controller) pause(ctx context.Context, p Pass, resync time.Duration) time.Duration {
 	pause := resync
-	if !c.heal.down.IsZero() {
+	switch {
+	case !c.heal.down.IsZero():
 		pause = time.Second
+	case pause > GlanceEvery && !c.calm(ctx, p):
+		pause = GlanceEvery
+	}
+	if ripe := c.heal.ripe; !ripe.IsZero() {
+		pause = min(pause, max(time.Until(ripe), time.Second))
 	}
 	if wake := p.Plan.Wake(); !wake.IsZero() {
 		soonest := 10 * time.Millisecond
@@ -352,17 +363,19 @@ func (c *Controller) pause(p Pass, resync time.Duration) time.Duration {
 	return pause
 }
 
-// rest waits for a trigger, or for the pause to be over. A burst of events becomes one pass.
-func (c *Controller) rest(ctx context.Context, pause time.Duration) {
+// rest waits for a trigger, or for the pause to be over, which it reports. A burst of events becomes one pass.
+func (c *Controller) rest(ctx context.Context, pause time.Duration) (undisturbed bool) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+		return true
 	case stack := <-c.reload:
 		c.reread(ctx, stack)
 	case <-c.wake:
 	}
+	return false
 }
 
 // Reload reads the compose files again, as after a change or SIGHUP, and returns what they say now. Files that cannot be

@@ -48,7 +48,7 @@ func (a *app) reconcileContinuously(ctx context.Context, f reconcileFlags) error
 	}
 	r.site = site
 	r.memory.kept = site.kept
-	r.pulse = newBeater(r.memory.stack, r.stack.Name, f.interval, log)
+	r.pulse = newBeater(r.memory.stack, r.stack.Name, min(f.interval, controller.GlanceEvery), log)
 	defer r.pulse.end()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

@@ -64,7 +64,7 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "the stack was deployed from another directory and has moved here")
 	cmd.Flags().BoolVar(&f.noDeps, "no-deps", false, "leave out what the named services depend on")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 10*time.Minute, "give up after so long; what is in progress is ended first")
-	cmd.Flags().DurationVar(&f.interval, "interval", time.Minute, "continuous mode: look at everything at least this often, whatever the events say")
+	cmd.Flags().DurationVar(&f.interval, "interval", 5*time.Minute, "continuous mode: look at everything at least this often, whatever the events say; at whether anything has changed, once a minute")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "continuous mode: serve the dashboard, the API and the metrics on this address, such as 127.0.0.1:9180")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the token of the dashboard (default: COMPOSURE_TOKEN); without a token nobody can act with it, and only loopback is served")
 	cmd.Flags().StringArrayVar(&f.allowHosts, "allow-host", nil, "name under which the dashboard is reached, beside addresses and localhost; may be given several times")

@@ -115,7 +115,9 @@ func (s *site) turned(t controller.Turn) {
 	case t.Pass.Elsewhere:
 		outcome = "elsewhere"
 	}
-	s.meters.Pass(outcome, t.Took)
+	if !t.Glance {
+		s.meters.Pass(outcome, t.Took)
+	}
 	s.panel.turned(t)
 	s.server.Changed()
 }

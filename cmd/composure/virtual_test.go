@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/docker/docker/api/types/events"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 
 	"composure/controller"
@@ -71,6 +72,7 @@ type world struct {
 
 	databaseUp atomic.Bool // what the tests' applications ask
 	passes     int
+	interval   time.Duration // of the remediator's looks
 }
 
 // virtually runs a test on a stack in a bubble, from the moment at which the stack runs well.
@@ -89,7 +91,7 @@ func virtuallyWith(t *testing.T, compose string, prepare, test func(w *world)) {
 		ctx, cancel := context.WithCancel(inner.Context())
 		defer synctest.Wait()
 		defer cancel()
-		w := &world{t: inner, sim: simengine.New(), ctx: ctx, log: &journal{}, app: &app{
+		w := &world{t: inner, sim: simengine.New(), ctx: ctx, log: &journal{}, interval: time.Minute, app: &app{
 			files: []string{file}, stateDir: filepath.Join(dir, "state"), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard,
 			host: "unix:///simulated",
 		}}
@@ -132,7 +134,7 @@ func (w *world) start() {
 	w.mortal(r, line, log, cancel)
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := r.run(ctx, time.Minute, nil); err != nil && !log.closed.Load() {
+		if err := r.run(ctx, w.interval, nil); err != nil && !log.closed.Load() {
 			w.t.Errorf("the remediator ended: %v", err)
 		}
 	})
@@ -301,5 +303,42 @@ func TestVirtualIdle(t *testing.T) {
 		if calls := w.sim.Calls(); len(calls) > 0 || len(w.all()) > 0 {
 			t.Errorf("a stack that runs well was touched: %q", calls)
 		}
+	})
+}
+
+// TestVirtualGlance: while all is well everything is looked at every interval, and the list of containers every minute: what
+// the engine did not tell is found by that, and the memory is sampled as often.
+func TestVirtualGlance(t *testing.T) {
+	virtuallyWith(t, shop, func(w *world) { w.interval = 5 * time.Minute }, func(w *world) {
+		w.sleep(20 * time.Minute) // everything is proven stable
+		before := w.passes
+		w.sleep(time.Hour)
+		if looks := w.passes - before; looks < 11 || looks > 13 {
+			t.Errorf("everything was looked at %d times in an hour", looks)
+		}
+		samples, err := w.mem.Store().Samples(w.ctx, w.mem.stack, "worker", time.Now().Add(-time.Hour))
+		if err != nil || len(samples) < 110 || len(samples) > 130 {
+			t.Errorf("%d values of two series are on record for an hour: %v", len(samples), err)
+		}
+		w.sim.LoseEvents(func(events.Message) bool { return true })
+		if err := w.sim.ByHand("shop-worker-1", "stop", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.until(62*time.Second, "what was stopped without a word is started", func() bool { return w.sim.Runs("shop-worker-1") })
+		if calls := w.sim.Calls(); len(calls) != 1 {
+			t.Errorf("calls: %q", calls)
+		}
+	})
+}
+
+// TestVirtualGlanceEnds: what the list of containers does not tell is found at the next look at everything.
+func TestVirtualGlanceEnds(t *testing.T) {
+	virtuallyWith(t, shop, func(w *world) { w.interval = 5 * time.Minute }, func(w *world) {
+		w.sleep(20 * time.Minute)
+		w.sim.LoseEvents(func(events.Message) bool { return true })
+		if err := w.sim.ByHand("shop-worker-1", "policy", "no"); err != nil {
+			t.Fatal(err)
+		}
+		w.until(5*time.Minute+2*time.Second, "the restart policy is repaired", func() bool { return len(w.sim.Calls()) == 1 })
 	})
 }

@@ -95,6 +95,7 @@ func (c *Look) lists() {
 		if c.list, err = c.src.Containers(ctx, c.project); err != nil {
 			return err
 		}
+		c.snapshot.List = digest(c.list)
 		c.list = slices.DeleteFunc(c.list, foreign)
 		for _, summary := range c.list {
 			c.begin(func(ctx context.Context) error { return c.container(ctx, summary) })

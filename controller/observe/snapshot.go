@@ -25,6 +25,7 @@ type Snapshot struct {
 	HostFiles  map[string]HostFile              // by path: regular files of this host that the stack's containers mount read-only; nil when the engine is on another host
 	SameDirs   map[string]bool                  // project directories in labels that are the stack's own by another path, such as through a symbolic link
 	Gaps       []Gap
+	List       [32]byte // identifies what the list of containers said
 }
 
 // HostFile is a file of the host at one time.

@@ -67,8 +67,19 @@ func (s *Store) AddSamples(ctx context.Context, samples ...Sample) error {
 		if _, err := next(ctx, tx, "samples"); err != nil { // locks: rows are read, then written
 			return err
 		}
+		read, err := tx.PrepareContext(ctx, `SELECT data FROM samples WHERE stack = $1 AND service = $2 AND probe = $3 AND hour = $4`)
+		if err != nil {
+			return err
+		}
+		defer read.Close()
+		write, err := tx.PrepareContext(ctx, `INSERT INTO samples (stack, service, probe, hour, count, data) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (stack, service, probe, hour) DO UPDATE SET count = samples.count + excluded.count, data = excluded.data`)
+		if err != nil {
+			return err
+		}
+		defer write.Close()
 		for _, k := range order {
-			if err := addSeries(ctx, tx, k, count[k], packed[k]); err != nil {
+			if err := addSeries(ctx, read, write, k, count[k], packed[k]); err != nil {
 				return err
 			}
 		}
@@ -76,19 +87,16 @@ func (s *Store) AddSamples(ctx context.Context, samples ...Sample) error {
 	})
 }
 
-func addSeries(ctx context.Context, tx *sql.Tx, k series, count int, packed []byte) error {
+func addSeries(ctx context.Context, read, write *sql.Stmt, k series, count int, packed []byte) error {
 	var have []byte
-	err := tx.QueryRowContext(ctx, `SELECT data FROM samples WHERE stack = $1 AND service = $2 AND probe = $3 AND hour = $4`,
-		k.stack, k.service, k.probe, k.hour).Scan(&have)
+	err := read.QueryRowContext(ctx, k.stack, k.service, k.probe, k.hour).Scan(&have)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	if bytes.HasSuffix(have, packed) { // repeated after a lost answer
 		return nil
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO samples (stack, service, probe, hour, count, data) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (stack, service, probe, hour) DO UPDATE SET count = samples.count + excluded.count, data = excluded.data`,
-		k.stack, k.service, k.probe, k.hour, count, append(have, packed...))
+	_, err = write.ExecContext(ctx, k.stack, k.service, k.probe, k.hour, count, append(have, packed...))
 	return err
 }
 
