@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,63 +11,75 @@ import (
 	"time"
 )
 
-// group is a control group as the kernel shows it.
-type group struct {
-	path string
-	v2   bool
+// groups are the control groups of a process, as /proc shows them.
+type groups string
+
+// groupsOf reads those of the container's main process, when it is one that this process sees.
+func groupsOf(c Container) (groups, error) {
+	if !c.Running() || c.Inspect.State.Pid == 0 {
+		return "", noAddress("it does not run")
+	}
+	text, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(c.Inspect.State.Pid), "cgroup"))
+	if err != nil || !bytes.Contains(text, []byte(c.ID)) {
+		return "", noAddress("its processes are not seen from here")
+	}
+	return groups(text), nil
 }
 
-// groupOf finds the control group of a process for one controller: a directory for each under cgroup v1, one for all
-// under v2.
-func groupOf(pid int, controller string) (group, error) {
-	const root = "/sys/fs/cgroup"
-	groups, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
-	if err != nil {
-		return group{}, err
+// hostPID is the number of the container's main process, when it is one that this process sees.
+func hostPID(c Container) (int, error) {
+	if _, err := groupsOf(c); err != nil {
+		return 0, err
 	}
-	for row := range strings.Lines(string(groups)) { // v1's come first
+	return c.Inspect.State.Pid, nil
+}
+
+// of finds the control group for one controller: a directory for each under cgroup v1, one for all under v2.
+func (g groups) of(controller string) (dir string, v2 bool, err error) {
+	const root = "/sys/fs/cgroup"
+	for row := range strings.Lines(string(g)) { // v1's come first
 		fields := strings.SplitN(strings.TrimSpace(row), ":", 3)
 		switch {
 		case len(fields) != 3:
 		case slices.Contains(strings.Split(fields[1], ","), controller):
-			return group{path: filepath.Join(root, controller, fields[2])}, nil
+			return filepath.Join(root, controller, fields[2]), false, nil
 		case fields[0] == "0" && fields[1] == "" && fields[2] != "/":
-			return group{filepath.Join(root, fields[2]), true}, nil
+			return filepath.Join(root, fields[2]), true, nil
 		}
 	}
-	return group{}, errors.New("no control group of its own")
+	return "", false, errors.New("no control group of its own")
 }
 
-// cpuUsed is the CPU time that the control group of a process has used.
-func cpuUsed(pid int) (time.Duration, error) {
-	g, err := groupOf(pid, "cpuacct")
+// cpuUsed is the CPU time that the control group has used.
+func (g groups) cpuUsed() (time.Duration, error) {
+	dir, v2, err := g.of("cpuacct")
 	if err != nil {
 		return 0, err
 	}
-	if g.v2 {
-		used, err := count(g.path, "cpu.stat", "usage_usec ")
+	if v2 {
+		used, err := count(dir, "cpu.stat", "usage_usec ")
 		return time.Duration(used) * time.Microsecond, err
 	}
-	used, err := count(g.path, "cpuacct.usage", "")
+	used, err := count(dir, "cpuacct.usage", "")
 	return time.Duration(used), err
 }
 
-// memoryUsed is the memory of the control group of a process in bytes, without the page cache that the kernel takes
-// back first: what readStats computes from the engine's answer.
-func memoryUsed(pid int) (int64, error) {
-	g, err := groupOf(pid, "memory")
+// memoryUsed is the memory of the control group in bytes, without the page cache that the kernel takes back first: what
+// readStats computes from the engine's answer.
+func (g groups) memoryUsed() (int64, error) {
+	dir, v2, err := g.of("memory")
 	if err != nil {
 		return 0, err
 	}
 	total, inactive := "memory.usage_in_bytes", "total_inactive_file "
-	if g.v2 {
+	if v2 {
 		total, inactive = "memory.current", "inactive_file "
 	}
-	usage, err := count(g.path, total, "")
+	usage, err := count(dir, total, "")
 	if err != nil {
 		return 0, err
 	}
-	cache, err := count(g.path, "memory.stat", inactive)
+	cache, err := count(dir, "memory.stat", inactive)
 	if err != nil {
 		return 0, err
 	}
@@ -76,15 +89,25 @@ func memoryUsed(pid int) (int64, error) {
 	return usage, nil
 }
 
+// processes is how many there are; not limited everywhere, then 0: unknown.
+func (g groups) processes() int {
+	dir, _, err := g.of("pids")
+	if err != nil {
+		return 0
+	}
+	n, _ := count(dir, "pids.current", "")
+	return int(n)
+}
+
 // count reads a number from a file, or from its line with a prefix.
 func count(dir, file, prefix string) (int64, error) {
-	text, err := os.ReadFile(filepath.Join(dir, file))
+	text, err := os.ReadFile(dir + "/" + file)
 	if err != nil {
 		return 0, err
 	}
-	for row := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(row), prefix); found {
-			return strconv.ParseInt(value, 10, 64)
+	for row := range bytes.Lines(text) {
+		if value, found := bytes.CutPrefix(bytes.TrimSpace(row), []byte(prefix)); found {
+			return strconv.ParseInt(string(value), 10, 64)
 		}
 	}
 	return 0, errors.New("no such line")
@@ -92,21 +115,17 @@ func count(dir, file, prefix string) (int64, error) {
 
 // fromKernel reads a container's figures without asking the engine: it costs a tenth. False: not seen from here.
 func fromKernel(c Container) (s Stats, cpu time.Duration, ok bool) {
-	pid, err := hostPID(c)
+	g, err := groupsOf(c)
 	if err != nil {
 		return s, 0, false
 	}
-	s.MemoryUsage, err = memoryUsed(pid)
-	if err != nil {
+	if s.MemoryUsage, err = g.memoryUsed(); err != nil {
 		return s, 0, false
 	}
-	if cpu, err = cpuUsed(pid); err != nil {
+	if cpu, err = g.cpuUsed(); err != nil {
 		return s, 0, false
 	}
-	if pids, err := groupOf(pid, "pids"); err == nil {
-		n, _ := count(pids.path, "pids.current", "") // not limited everywhere; 0: unknown
-		s.PIDs = int(n)
-	}
+	s.PIDs = g.processes()
 	if c.Inspect.HostConfig != nil {
 		s.MemoryLimit = c.Inspect.HostConfig.Memory
 	}

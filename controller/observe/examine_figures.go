@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,12 +45,15 @@ func (x *examination) stats(ctx context.Context) error {
 
 // cpuNow is the share of one CPU that the container uses, from the kernel's own count.
 func (x *examination) cpuNow(ctx context.Context) (share float64, known bool) {
-	pid, err := x.pid()
+	if x.cfg.EngineHost != "" {
+		return 0, false
+	}
+	group, err := groupsOf(x.self)
 	if err != nil {
 		return 0, false
 	}
-	first := cpuReading{pid: pid, at: time.Now()}
-	if first.used, err = cpuUsed(pid); err != nil {
+	first := cpuReading{group: group, at: time.Now()}
+	if first.used, err = group.cpuUsed(); err != nil {
 		return 0, false
 	}
 	x.cpu = first
@@ -65,14 +67,14 @@ func (x *examination) cpuNow(ctx context.Context) (share float64, known bool) {
 
 // cpuReading is what a control group had used at a time.
 type cpuReading struct {
-	pid  int
-	at   time.Time
-	used time.Duration
+	group groups
+	at    time.Time
+	used  time.Duration
 }
 
 // share is the part of one CPU that was used since then.
 func (r cpuReading) share() (share float64, known bool) {
-	now, err := cpuUsed(r.pid)
+	now, err := r.group.cpuUsed()
 	if err != nil || now < r.used {
 		return 0, false
 	}
@@ -82,7 +84,7 @@ func (r cpuReading) share() (share float64, known bool) {
 // cpuSince takes the CPU's share over the whole collection when that took long, as it does for what gives no answer: a
 // moment may show nothing but the healthcheck's own program, which runs in the container too.
 func (x *examination) cpuSince() {
-	if x.cpu.pid == 0 || x.evidence.Stats == nil || time.Since(x.cpu.at) < 10*CPUWindow {
+	if x.cpu.group == "" || x.evidence.Stats == nil || time.Since(x.cpu.at) < 10*CPUWindow {
 		return
 	}
 	if share, known := x.cpu.share(); known {
@@ -137,19 +139,6 @@ func (at place) pid() (int, error) {
 		return 0, noAddress("its processes are on another host")
 	}
 	return hostPID(at.self)
-}
-
-// hostPID is the number of the container's main process, when it is one that this process sees.
-func hostPID(c Container) (int, error) {
-	if !c.Running() || c.Inspect.State.Pid == 0 {
-		return 0, noAddress("it does not run")
-	}
-	pid := c.Inspect.State.Pid
-	groups, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
-	if err != nil || !strings.Contains(string(groups), c.ID) {
-		return 0, noAddress("its processes are not seen from here")
-	}
-	return pid, nil
 }
 
 // disks asks how much space is left where the container writes: its own file system, and what is mounted.
