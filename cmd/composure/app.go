@@ -44,6 +44,7 @@ type outside struct {
 	engine observe.DialFunc                          // to the engine
 	reach  observe.DialFunc                          // to what is probed and examined
 	driver string                                    // of database/sql, for SQLite
+	stamp  func() string                             // changes with what that driver writes
 	calls  func(http.RoundTripper) http.RoundTripper // stands before the engine's transport
 
 	// measure makes the integrity checks of a service.

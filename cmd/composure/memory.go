@@ -68,7 +68,7 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Options{StateDir: dir, URL: a.storeURL, Driver: a.outside.driver})
+	return store.Open(ctx, store.Options{StateDir: dir, URL: a.storeURL, Driver: a.outside.driver, Stamp: a.outside.stamp})
 }
 
 // state is the state directory, absolute.

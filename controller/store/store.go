@@ -41,6 +41,9 @@ type Options struct {
 	URL      string       // postgres://…; empty: SQLite in StateDir/composure.db
 	Logger   *slog.Logger // nil: nothing is logged
 	Driver   string       // of database/sql, for SQLite; empty: SQLite's own. Tests wrap it to take the store away
+
+	// Stamp answers instead of Store.Stamp with a driver that is not SQLite's own; nil: nothing tells.
+	Stamp func() string
 }
 
 // Store is open memory. It is safe for concurrent use, by any number of processes.
@@ -51,8 +54,9 @@ type Store struct {
 	dir  string
 	kind dialect
 
-	driver   string // of SQLite
-	unfenced bool   // the mirror of Buffered: it repeats what the real store is asked to fence
+	driver   string        // of SQLite
+	stamp    func() string // with another driver; nil: nothing tells
+	unfenced bool          // the mirror of Buffered: it repeats what the real store is asked to fence
 }
 
 // ownDriver is SQLite's own.
@@ -92,7 +96,7 @@ func DefaultStateDir() (string, error) {
 // one its contents were sealed with. Opening an up-to-date SQLite database costs a few milliseconds. Any number of
 // processes may open a new store at once. ErrKey and ErrSchema tell two refusals apart from a database that is down.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{log: o.Logger, dir: o.StateDir, driver: cmp.Or(o.Driver, ownDriver)}
+	s := &Store{log: o.Logger, dir: o.StateDir, driver: cmp.Or(o.Driver, ownDriver), stamp: o.Stamp}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,7 +147,10 @@ func (s *Store) prepare(ctx context.Context) error {
 // times and sizes of SQLite's files. It is empty where it cannot. Two writes within a tick of the file system's clock may
 // look like one.
 func (s *Store) Stamp() string {
-	if s.kind != sqlite || s.driver != ownDriver {
+	switch {
+	case s.stamp != nil:
+		return s.stamp()
+	case s.kind != sqlite || s.driver != ownDriver:
 		return ""
 	}
 	stamp := ""

@@ -39,17 +39,25 @@ func (d faultyDriver) Open(name string) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	memory := ""
+	if u.Opaque == ":memory:" {
+		memory = name
+	}
 	owner, _ := owners.Load(filepath.Dir(u.Path))
 	p, _ := owner.(*process)
-	return &faultyConn{Conn: c, p: p, kept: map[string]*faultyStmt{}}, nil
+	return &faultyConn{Conn: c, p: p, kept: map[string]*faultyStmt{}, memory: memory}, nil
 }
 
 // faultyConn is a connection of one process. It keeps prepared statements: SQLite takes longer to read a statement than to
-// run it, and a simulation runs the same few a million times.
+// run it, and a simulation runs the same few a million times. No statement sees its context: SQLite has a goroutine wait for
+// the end of one, and no time goes by while a statement runs.
 type faultyConn struct {
 	driver.Conn
 	p    *process
 	kept map[string]*faultyStmt
+
+	memory  string   // the name of a database in memory
+	scripts []string // which make its schema, and have not run yet
 }
 
 func (c *faultyConn) fails(writes bool) error {
@@ -59,8 +67,40 @@ func (c *faultyConn) fails(writes bool) error {
 	return c.p.storeFails(writes)
 }
 
+// wrote notes that something may have been written.
+func (c *faultyConn) wrote() {
+	if c.p != nil {
+		c.p.w.writes.Add(1)
+	}
+}
+
+// defers says whether a statement is a script that makes the schema of a database in memory: it runs before the first other one.
+func (c *faultyConn) defers(query string) bool {
+	if c.memory == "" || len(c.kept) > 0 || !strings.Contains(query, ";") {
+		return false
+	}
+	c.scripts = append(c.scripts, query)
+	return true
+}
+
+// catchUp runs what was deferred.
+func (c *faultyConn) catchUp(ctx context.Context) error {
+	scripts := c.scripts
+	if c.scripts = nil; scripts == nil {
+		return nil
+	}
+	made, err := withSchema(ctx, c.memory, c.Conn, scripts)
+	if err == nil {
+		c.Conn = made
+	}
+	return err
+}
+
 // prepared is a statement that is kept; nil for a script of several.
 func (c *faultyConn) prepared(ctx context.Context, query string) (*faultyStmt, error) {
+	if err := c.catchUp(ctx); err != nil {
+		return nil, err
+	}
 	if strings.Contains(query, ";") {
 		return nil, nil
 	}
@@ -80,15 +120,23 @@ func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx
 	if err := c.fails(true); err != nil {
 		return nil, err
 	}
+	if err := c.catchUp(ctx); err != nil {
+		return nil, err
+	}
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
 	return &faultyTx{tx, c}, err
 }
 
 // ExecContext implements driver.ExecerContext.
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if err := c.fails(true); err != nil {
+	if err := errors.Join(ctx.Err(), c.fails(true)); err != nil {
 		return nil, err
 	}
+	if c.defers(query) {
+		return driver.ResultNoRows, nil
+	}
+	defer c.wrote()
+	ctx = context.WithoutCancel(ctx)
 	if s, err := c.prepared(ctx, query); s != nil || err != nil {
 		if err != nil {
 			return nil, err
@@ -100,9 +148,13 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 
 // QueryContext implements driver.QueryerContext.
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if err := c.fails(false); err != nil {
+	if err := errors.Join(ctx.Err(), c.fails(false)); err != nil {
 		return nil, err
 	}
+	if !strings.HasPrefix(query, "SELECT") && !strings.HasPrefix(query, "PRAGMA") { // such as an UPDATE with RETURNING
+		defer c.wrote()
+	}
+	ctx = context.WithoutCancel(ctx)
 	if s, err := c.prepared(ctx, query); s != nil || err != nil {
 		if err != nil {
 			return nil, err
@@ -162,6 +214,7 @@ func (t *faultyTx) Commit() error {
 	if err := t.c.fails(true); err != nil {
 		return errors.Join(err, t.Tx.Rollback())
 	}
+	defer t.c.wrote()
 	if err := t.Tx.Commit(); err != nil {
 		return err
 	}

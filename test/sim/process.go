@@ -2,13 +2,12 @@ package sim
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +42,12 @@ func (w *world) newProcess(kind string) *Process {
 		panic(err)
 	}
 	owners.Store(p.dir, p)
+	stamp := p.stamp
+	if w.Seed%8 == 0 { // as PostgreSQL, which is asked every time
+		stamp = nil
+	}
 	return &Process{
-		Files: []string{w.file}, StateDir: p.dir, Driver: driverName, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
+		Files: []string{w.file}, StateDir: p.dir, Driver: driverName, Stamp: stamp, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
 		Log: slog.New(w.journal.handler(name)), Out: w.journal.writer(name), Interval: w.interval, Passed: w.check.passed(p), process: p,
 	}
 }
@@ -148,23 +151,16 @@ func (p *process) storeFails(writes bool) error {
 	return nil
 }
 
+// stamp changes with all that is written to the store; it is empty while the store does not answer.
+func (p *process) stamp() string {
+	if p.storeFails(false) != nil {
+		return ""
+	}
+	return strconv.FormatInt(p.w.writes.Load(), 10)
+}
+
 // answerLost says whether what was just committed is not acknowledged.
 func (p *process) answerLost() bool { return p.dead.Load() || p.w.commitsLost() }
-
-// onStore runs statements on the store behind everybody's back.
-func (w *world) onStore(statements ...string) {
-	file := url.URL{Scheme: "file", Path: filepath.Join(w.dir, "state", "composure.db")}
-	db, err := sql.Open("sqlite", file.String()+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		panic(err)
-	}
-	defer db.Close()
-	for _, text := range statements {
-		if _, err := db.Exec(text); err != nil {
-			w.trace.add("store: %v", err)
-		}
-	}
-}
 
 // trace is what happened, in order. Lines of one instant are sorted: which of two things that happen at once is noted
 // first is not decided by the seed.

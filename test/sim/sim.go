@@ -30,9 +30,10 @@ type Program interface {
 // Process is one process of the program, with its ways out.
 type Process struct {
 	Files    []string
-	StateDir string // its own path to it, by which its connections to the store are known
-	Driver   string // of database/sql
-	Host     string // of the engine
+	StateDir string        // its own path to it, by which its connections to the store are known
+	Driver   string        // of database/sql
+	Stamp    func() string // which changes with what that writes; nil: nothing tells
+	Host     string        // of the engine
 	Dial     observe.DialFunc
 	Calls    func(http.RoundTripper) http.RoundTripper // which answers some calls by itself
 	Reach    observe.DialFunc                          // to what is probed

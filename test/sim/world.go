@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -35,7 +36,9 @@ type world struct {
 	people   people
 	running  sync.WaitGroup
 
-	probed atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
+	records *sql.DB
+	writes  atomic.Int64 // to the store
+	probed  atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
 
 	mu          sync.Mutex
 	serial      int
@@ -59,7 +62,7 @@ func Run(t *testing.T, program Program, s Scenario, verbose bool) (result Result
 		ctx, cancel := context.WithCancel(inner.Context())
 		w := &world{
 			Scenario: s, program: program, sim: simengine.New(), ctx: ctx, dir: dir, file: filepath.Join(dir, "compose.yaml"),
-			began: time.Now(), interval: time.Minute << (s.Seed % 3), ports: map[int]int{}, apps: map[string]*app{},
+			records: openRecords(dir), began: time.Now(), interval: time.Minute << (s.Seed % 3), ports: map[int]int{}, apps: map[string]*app{},
 		}
 		w.trace.began, w.journal.on, w.journal.began = w.began, verbose, w.began
 		w.check = newChecker(w)
@@ -82,9 +85,7 @@ func scratch() string {
 const boot = 100 * time.Second
 
 func (w *world) run(cancel context.CancelFunc) {
-	if err := os.Mkdir(filepath.Join(w.dir, "state"), 0o700); err != nil {
-		panic(err)
-	}
+	makeState(filepath.Join(w.dir, "state"))
 	w.edit(0)
 	w.images()
 	w.sim.Observe(w.check)
@@ -148,6 +149,7 @@ func (w *world) finish() {
 		p.end()
 	}
 	w.running.Wait()
+	_ = w.records.Close()
 }
 
 // current is the remediator that was started last.
