@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/compose-spec/compose-go/v2/interpolation"
@@ -70,6 +71,15 @@ func (s *selection) nameWith(positions *Positions) string {
 		return loader.NormalizeProjectName(interpolated(name, s.env))
 	}
 	return loader.NormalizeProjectName(filepath.Base(s.dir))
+}
+
+// Text is what the files say, those that they name left out.
+func (f *Files) Text() string {
+	var all strings.Builder
+	for _, file := range f.sel.files {
+		fmt.Fprintf(&all, "# %s\n%s\n", file.Filename, file.Content)
+	}
+	return all.String()
 }
 
 // Load makes the Stack. It is called once.

@@ -47,6 +47,9 @@ type outside struct {
 	stamp  func() string                             // changes with what that driver writes
 	calls  func(http.RoundTripper) http.RoundTripper // stands before the engine's transport
 
+	// load makes the stack of files that were read.
+	load func(context.Context, *spec.Files) (*spec.Stack, error)
+
 	// measure makes the integrity checks of a service.
 	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
 }
@@ -84,7 +87,11 @@ func (a *app) read() (*spec.Files, error) {
 
 // loadFrom makes the stack of files that were read, and prints what there is to warn about.
 func (a *app) loadFrom(ctx context.Context, files *spec.Files) (*spec.Stack, error) {
-	stack, err := files.Load(ctx)
+	load := a.outside.load
+	if load == nil {
+		load = func(ctx context.Context, files *spec.Files) (*spec.Stack, error) { return files.Load(ctx) }
+	}
+	stack, err := load(ctx, files)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"composure/controller"
 	"composure/controller/observe"
+	"composure/spec"
 )
 
 // Program is the program under test.
@@ -33,7 +34,8 @@ type Process struct {
 	StateDir string        // its own path to it, by which its connections to the store are known
 	Driver   string        // of database/sql
 	Stamp    func() string // which changes with what that writes; nil: nothing tells
-	Host     string        // of the engine
+	Load     func(context.Context, *spec.Files) (*spec.Stack, error)
+	Host     string // of the engine
 	Dial     observe.DialFunc
 	Calls    func(http.RoundTripper) http.RoundTripper // which answers some calls by itself
 	Reach    observe.DialFunc                          // to what is probed

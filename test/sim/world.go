@@ -37,6 +37,7 @@ type world struct {
 	running  sync.WaitGroup
 
 	records *sql.DB
+	loaded  sync.Map     // stacks that were made, by what the files say
 	writes  atomic.Int64 // to the store
 	probed  atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
 
@@ -171,11 +172,28 @@ func (w *world) edit(n int) {
 	if err := os.Chtimes(w.file, now, now); err != nil {
 		panic(err)
 	}
-	stack, err := spec.Load(w.ctx, spec.Options{Files: []string{w.file}})
+	files, err := spec.Read(spec.Options{Files: []string{w.file}})
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", w.Name, err))
+	}
+	stack, err := w.load(w.ctx, files)
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", w.Name, err))
 	}
 	w.check.file(stack, n)
+}
+
+// load makes the stack of the compose file, once for all who ask: nobody changes a stack, and all of one is in one file here.
+func (w *world) load(ctx context.Context, files *spec.Files) (*spec.Stack, error) {
+	text := files.Text()
+	if made, ok := w.loaded.Load(text); ok {
+		return made.(*spec.Stack), nil
+	}
+	stack, err := files.Load(ctx)
+	if err == nil {
+		w.loaded.Store(text, stack)
+	}
+	return stack, err
 }
 
 // result is what the run came to.
