@@ -79,6 +79,8 @@ type Engine struct {
 	configDir string // of the docker configuration, read again for credentials
 	log       *slog.Logger
 
+	answers answers // to looks
+
 	starts *semaphore.Weighted // calls that start a container
 
 	mu    sync.Mutex
@@ -163,7 +165,7 @@ func newClient(target endpoint, headers map[string]string, with Options) (*clien
 	if with.Observe != nil {
 		calls.Transport = timed{calls.Transport, with.Observe}
 	}
-	watch := &clock{next: calls.Transport}
+	watch := &clock{next: unchanged{calls.Transport}}
 	calls.Transport = watch
 	return api, watch, err
 }

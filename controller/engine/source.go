@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/docker/cli/cli/config"
@@ -143,8 +144,10 @@ func (e *Engine) forget() {
 func (e *Engine) Containers(ctx context.Context, project string) ([]container.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ofProject(project)})
-	return list, wrap(err, "list containers of %s", project)
+	list, err := look(ctx, &e.answers, "containers "+project, func(ctx context.Context) ([]container.Summary, error) {
+		return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ofProject(project)})
+	})
+	return slices.Clone(list), wrap(err, "list containers of %s", project)
 }
 
 // AllContainers lists the containers that run, of whatever project: who else may hold a port.
@@ -155,33 +158,40 @@ func (e *Engine) AllContainers(ctx context.Context) ([]container.Summary, error)
 	return list, wrap(err, "list containers")
 }
 
-// Container inspects a container by id or name.
+// Container inspects a container by id or name. What it returns is not to be changed.
 func (e *Engine) Container(ctx context.Context, id string) (*container.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	found, err := e.api.ContainerInspect(ctx, id)
+	found, err := look(ctx, &e.answers, "container "+id, func(ctx context.Context) (*container.InspectResponse, error) {
+		found, err := e.api.ContainerInspect(ctx, id)
+		return &found, err
+	})
 	if err != nil {
 		return nil, wrap(err, "inspect container %s", short(id))
 	}
 	if found.ContainerJSONBase == nil || found.Config == nil || found.HostConfig == nil {
 		return nil, fmt.Errorf("inspect container %s: the engine's answer is incomplete", short(id))
 	}
-	return &found, nil
+	return found, nil
 }
 
 // Networks lists the networks of a project, without their endpoints.
 func (e *Engine) Networks(ctx context.Context, project string) ([]network.Inspect, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	list, err := e.api.NetworkList(ctx, network.ListOptions{Filters: ofProject(project)})
-	return list, wrap(err, "list networks of %s", project)
+	list, err := look(ctx, &e.answers, "networks "+project, func(ctx context.Context) ([]network.Inspect, error) {
+		return e.api.NetworkList(ctx, network.ListOptions{Filters: ofProject(project)})
+	})
+	return slices.Clone(list), wrap(err, "list networks of %s", project)
 }
 
 // Volumes lists the volumes of a project.
 func (e *Engine) Volumes(ctx context.Context, project string) ([]volume.Volume, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	list, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: ofProject(project)})
+	list, err := look(ctx, &e.answers, "volumes "+project, func(ctx context.Context) (volume.ListResponse, error) {
+		return e.api.VolumeList(ctx, volume.ListOptions{Filters: ofProject(project)})
+	})
 	if err != nil {
 		return nil, wrap(err, "list volumes of %s", project)
 	}
@@ -219,7 +229,7 @@ func (e *Engine) Volume(ctx context.Context, name string) (volume.Volume, error)
 func (e *Engine) Image(ctx context.Context, ref string) (image.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	found, err := e.api.ImageInspect(ctx, ref)
+	found, err := look(ctx, &e.answers, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) { return e.api.ImageInspect(ctx, ref) })
 	return found, wrap(err, "inspect image %s", ref)
 }
 
