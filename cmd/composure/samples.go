@@ -55,7 +55,7 @@ func (m *healMemory) writeSamples(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
-			m.beats.note(time.Now(), m.samples.keep)
+			m.beats.minute(time.Now(), m.samples.keep)
 		}
 		samples := m.samples.drain()
 		for i := range samples {
@@ -80,6 +80,7 @@ type beats struct {
 	mu   sync.Mutex
 	turn controller.Turn // the last one that says something
 	last map[string]store.Sample
+	done time.Time // the minute in which everything was noted last
 }
 
 // turned notes what has changed. While the engine is away, or somebody else has the stack, nothing is known.
@@ -92,6 +93,16 @@ func (b *beats) turned(t controller.Turn, keep func(store.Sample)) {
 	}
 }
 
+// minute notes everything in a minute that has nothing yet.
+func (b *beats) minute(now time.Time, keep func(store.Sample)) {
+	b.mu.Lock()
+	done := b.done.Equal(now.Truncate(time.Minute))
+	b.mu.Unlock()
+	if !done {
+		b.note(now, keep)
+	}
+}
+
 // note keeps what has changed, and everything in a minute that has nothing yet, unless the look that it rests on should
 // have been repeated by now.
 func (b *beats) note(now time.Time, keep func(store.Sample)) {
@@ -100,6 +111,7 @@ func (b *beats) note(now time.Time, keep func(store.Sample)) {
 	if p := b.turn.Pass; p.Snapshot == nil || p.File == nil || p.Elsewhere || now.After(b.turn.Next.Add(samplesEvery)) {
 		return
 	}
+	b.done = now.Truncate(time.Minute)
 	if b.last == nil {
 		b.last = map[string]store.Sample{}
 	}

@@ -102,7 +102,7 @@ func askHealthy(p *patient) Step {
 	case container.Unhealthy:
 		s.Answer, s.Seen = No, checksFailed(p.c.Inspect.State.Health)
 	case "unknown":
-		s.Answer, s.Seen = Unclear, "not checked again since it was paused"
+		s.Answer, s.Seen = Unclear, p.c.WhyUnknown()
 		return s
 	default:
 		s.Answer, s.Seen = NotAsked, "no healthcheck is configured"

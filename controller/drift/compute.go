@@ -183,6 +183,9 @@ func (c *comparison) container(svc *spec.Service, slot observe.Slot, desired spe
 	} else if observed.Name != desired.Name {
 		c.add(c.nameDrift(side, observed.Name, desired.Name))
 	}
+	if !observed.Unchecked.IsZero() && observed.Health() == "unknown" {
+		c.gap("container "+observed.Name+" health", observed.WhyUnknown())
+	}
 	image := side.imageDrift()
 	found := append(side.drifts(), side.fileDrifts()...)
 	for _, d := range []*Drift{stateDrift(svc, *observed), healthDrift(svc, *observed), side.severedDrift(), image} {

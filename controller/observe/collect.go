@@ -77,7 +77,9 @@ func (c *Look) Finish(ctx context.Context, stack *spec.Stack) (*Snapshot, error)
 	}
 	c.hostFiles(ctx)
 	for i := range c.snapshot.Containers {
-		c.snapshot.Containers[i].Ahead = c.snapshot.Engine.Ahead
+		one := &c.snapshot.Containers[i]
+		one.Ahead = c.snapshot.Engine.Ahead
+		one.Unchecked = unchecked(one, c.snapshot.At)
 	}
 	c.sort()
 	return c.snapshot, nil

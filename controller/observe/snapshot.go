@@ -53,15 +53,16 @@ type Engine struct {
 
 // Container is one container of the project. Inspect is the engine's own answer and never nil.
 type Container struct {
-	ID      string
-	Name    string // without the leading slash
-	Service string
-	Number  int
-	OneOff  bool
-	Inspect *container.InspectResponse
-	Ahead   time.Duration         // how far the engine's clock, by which Inspect is stamped, was ahead of this host's
-	Seen    time.Time             // when its present run began by this host's clock, where the engine's stamp cannot be right; else zero
-	Files   map[string]CopiedFile // by path: content that was copied in; only what the stack names; the zero value when missing
+	ID        string
+	Name      string // without the leading slash
+	Service   string
+	Number    int
+	OneOff    bool
+	Inspect   *container.InspectResponse
+	Ahead     time.Duration         // how far the engine's clock, by which Inspect is stamped, was ahead of this host's
+	Seen      time.Time             // when its present run began by this host's clock, where the engine's stamp cannot be right; else zero
+	Unchecked time.Time             // when the engine last ran its healthcheck, where it does not any more; zero: it does
+	Files     map[string]CopiedFile // by path: content that was copied in; only what the stack names; the zero value when missing
 }
 
 // CopiedFile is a regular file in a container. The zero value is one that is missing.
@@ -117,12 +118,12 @@ func (c Container) Dead() bool { return c.Status() == "dead" }
 
 // Health is healthy, unhealthy, starting, unknown, or "none" when no healthcheck is configured. A paused or stopped container
 // keeps whatever it had last (engine fact): ask Running first. The engine calls a container that was paused unhealthy
-// without a failed check on record: until a check has run again that is "unknown".
+// without a failed check on record: until a check has run again that is "unknown", and so is what it does not check any more.
 func (c Container) Health() string {
 	if c.Inspect.State == nil || c.Inspect.State.Health == nil {
 		return "none"
 	}
-	if h := c.Inspect.State.Health; h.Status == container.Unhealthy && h.FailingStreak == 0 {
+	if h := c.Inspect.State.Health; c.stalled() || h.Status == container.Unhealthy && h.FailingStreak == 0 {
 		return "unknown"
 	}
 	return string(c.Inspect.State.Health.Status)

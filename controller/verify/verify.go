@@ -74,7 +74,7 @@ func running(c observe.Container, rule Rule, now time.Time) plan.Judgement {
 	case "unhealthy":
 		return failed("unhealthy: " + lastCheck(c.Inspect.State.Health))
 	case "unknown":
-		return pending("not checked again since it was paused", time.Time{})
+		return pending(c.WhyUnknown(), time.Time{})
 	case "starting":
 		deadline := c.StartedAt().Add(Allowance(c.Inspect.Config.Healthcheck))
 		if now.After(deadline) {

@@ -174,6 +174,9 @@ func (l *lab) after(sc scenario, names, volumes []string) {
 	if sc.undo != nil {
 		sc.undo(l)
 	}
+	if l.daemon != nil {
+		l.recheck()
+	}
 	l.Converge()
 	l.Has(names...)
 	if got := l.Volumes(); !slices.Equal(got, volumes) {
