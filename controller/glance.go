@@ -52,7 +52,7 @@ func (c *Controller) turned(t Turn) {
 // calm says whether everything is as it should be, and nothing is on record whose time passes: an attempt that counts, an
 // incident that is not over, a pause that ends, a service whose data are checked now and then.
 func (c *Controller) calm(ctx context.Context, p Pass) bool {
-	if !c.heal.down.IsZero() || p.Elsewhere || p.InFlight > 0 || len(p.Ill) > 0 || len(p.Plan.Jobs) > 0 || len(p.Plan.Held) > 0 ||
+	if p.Snapshot == nil || !c.heal.down.IsZero() || p.Elsewhere || p.InFlight > 0 || len(p.Ill) > 0 || len(p.Plan.Jobs) > 0 || len(p.Plan.Held) > 0 ||
 		len(p.Snapshot.Gaps) > 0 || len(c.heal.desired.Paused) > 0 || c.heal.undecided {
 		return false
 	}
