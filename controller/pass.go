@@ -21,7 +21,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	busy, history := c.inFlight() // before the look: what ends meanwhile is planned by the pass that its end triggers
 	snapshot, err := c.observe(ctx)
 	if err != nil {
-		return Pass{}, fmt.Errorf("observe %s: %w", c.Stack.Name, err)
+		return Pass{}, err
 	}
 	c.settleStarts(snapshot)
 	c.concerns(snapshot)

@@ -340,13 +340,14 @@ func (c *Controller) recovered() {
 }
 
 // pause is how long to wait at most: the time that the plan asks for, or that a service still needs to be proven stable, or the
-// resync, which is a minute at most unless all is calm; while the engine is away a second. Whoever gets the stack back is woken;
+// resync, which is a minute at most unless all is calm; while the engine is away a tenth of
+// the time that it has been, from a second to ten. Whoever gets the stack back is woken;
 // while somebody else has it, or a decision cannot be recorded, what is due stays due, and is not asked for again at once.
 func (c *Controller) pause(ctx context.Context, p Pass, resync time.Duration) time.Duration {
 	pause := resync
 	switch {
 	case !c.heal.down.IsZero():
-		pause = time.Second
+		pause = min(max(time.Since(c.heal.down)/10, time.Second), 10*time.Second)
 	case pause > GlanceEvery && !c.calm(ctx, p):
 		pause = GlanceEvery
 	}

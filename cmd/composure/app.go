@@ -103,7 +103,12 @@ func (a *app) loadFrom(ctx context.Context, files *spec.Files) (*spec.Stack, err
 
 // connect reaches the engine.
 func (a *app) connect(ctx context.Context, log *slog.Logger) (*engine.Engine, error) {
-	return engine.Connect(ctx, engine.Options{Host: a.host, Context: a.context, ConfigDir: a.configDir, TLS: a.tls, Logger: log, Dial: a.outside.engine, Wrap: a.outside.calls, Observe: a.observeEngine})
+	return engine.Connect(ctx, a.engineOptions(log))
+}
+
+// engineOptions say which engine is meant, and how it is reached.
+func (a *app) engineOptions(log *slog.Logger) engine.Options {
+	return engine.Options{Host: a.host, Context: a.context, ConfigDir: a.configDir, TLS: a.tls, Logger: log, Dial: a.outside.engine, Wrap: a.outside.calls, Observe: a.observeEngine}
 }
 
 // logger writes to standard error as the flags say.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"composure/controller"
 	"composure/controller/act"
 	"composure/controller/engine"
+	"composure/controller/incident"
 	"composure/controller/observe"
 	"composure/controller/plan"
 	"composure/controller/store"
@@ -47,8 +49,7 @@ func (a *app) reconcileContinuously(ctx context.Context, f reconcileFlags) error
 		return err
 	}
 	r.site = site
-	r.memory.kept = site.kept
-	r.pulse = newBeater(r.memory.stack, r.stack.Name, min(f.interval, controller.GlanceEvery), log)
+	r.pulse = newBeater(r.eng.Host(), r.stack.Name, min(f.interval, controller.GlanceEvery), log)
 	defer r.pulse.end()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -61,17 +62,21 @@ type remediation struct {
 	app    *app
 	log    *slog.Logger
 	eng    *engine.Engine
-	about  observe.Engine
+	about  observe.Engine // who answered; without an id: nobody yet
+	files  follower
+	stack  *spec.Stack // as the files said at the start
+	site   *site       // nil: nobody looks
+	pulse  *beater     // nil: nobody asks how this process is
+	source *sameEngine
 	prober *observe.Prober
 	memory *healMemory
-	ctl    *controller.Controller
-	stack  *spec.Stack
-	files  follower
-	site   *site   // nil: nobody looks
-	pulse  *beater // nil: nobody asks how this process is
+
+	mu  sync.Mutex
+	ctl *controller.Controller // another one when it begins anew
 }
 
-// remediate assembles continuous mode. What it returns is to be run, which also closes it.
+// remediate assembles continuous mode. What it returns is to be run, which also closes it. An engine that does not answer yet is
+// waited for by that; one that answers and refuses is an error.
 func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, error) {
 	began := time.Now()
 	stack, err := a.load(ctx)
@@ -79,13 +84,17 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 		return nil, err
 	}
 	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), log: log}
-	eng, err := a.connect(ctx, log)
+	eng, err := engine.Find(a.engineOptions(log))
 	if err != nil {
 		return nil, err
 	}
 	r := &remediation{app: a, log: log, eng: eng, stack: stack, files: files}
-	if r.about, err = eng.Engine(ctx); err == nil {
-		r.memory, err = a.openHealMemory(ctx, eng, r.about.ID, stack, log)
+	if r.about, err = eng.Engine(ctx); err != nil && !engine.Absent(err) || ctx.Err() != nil {
+		return nil, errors.Join(err, ctx.Err(), eng.Close())
+	}
+	id, err := a.identify(ctx, eng, r.about)
+	if err == nil {
+		r.memory, err = a.openHealMemory(ctx, eng, id, stack, log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, eng.Close())
@@ -96,58 +105,102 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 
 // assemble makes the controller.
 func (r *remediation) assemble() {
-	a, eng, log := r.app, r.eng, r.log
+	a, eng, log, memory := r.app, r.eng, r.log, r.memory
+	r.source = &sameEngine{Source: eng, id: memory.engine}
 	r.prober = observe.NewProber(observe.ProberConfig{
-		Engine: eng, EngineHost: engineHost(eng), Dial: a.outside.reach, Changed: func() { r.ctl.Trigger() }, Logger: log,
+		Engine: eng, EngineHost: engineHost(eng), Dial: a.outside.reach, Changed: r.trigger, Logger: log,
 		Sample: func(v observe.Sample) {
-			r.memory.samples.take(v)
+			memory.samples.take(v)
 			r.site.probed(v)
 		},
 	})
-	r.files.reload = func(ctx context.Context) (*spec.Stack, error) { return r.ctl.Reload(ctx) }
-	r.ctl = controller.Continuous(controller.Config{
-		Source: eng, Stack: r.stack, Logger: log, Events: eng, Prune: r.stack.Policy.Prune == "remove",
+	ctl := controller.Continuous(controller.Config{
+		Source: r.source, Stack: r.stack, Logger: log, Events: eng, Prune: r.stack.Policy.Prune == "remove",
 		Actor: &act.Actor{
-			Engine: eng, Images: r.memory.made, Capture: a.capture(eng, r.stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, r.stack),
+			Engine: eng, Images: memory.made, Capture: a.capture(eng, r.stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, r.stack),
 			Before: func(j plan.Job, s plan.Step) {
 				crashPoint(s)
 				log.Info("step", "job", j.Title(), "step", s.String())
 			},
 		},
 	}, controller.Healing{
-		Prober: r.prober, Examiner: a.examiner(eng), Memory: r.memory,
+		Prober: r.prober, Examiner: a.examiner(eng), Memory: memory,
 		Sampler: observe.NewMemorySampler(eng), WritableSize: eng.WritableSize,
 		Reload: func(ctx context.Context) (*spec.Stack, error) { return a.load(ctx) },
 		Ended:  func(done plan.Attempt) { r.site.ended(done) },
 		Turned: func(t controller.Turn) {
-			r.memory.beats.turned(t, r.memory.samples.keep)
+			memory.beats.turned(t, memory.samples.keep)
 			r.site.turned(t)
 			r.pulse.beat(t.Err)
 		},
 	})
-	r.memory.wake = r.ctl.Trigger
+	r.files.reload = ctl.Reload
+	memory.wake, memory.kept = ctl.Trigger, func(all []incident.Incident) { r.site.kept(all) }
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctl != nil {
+		ctl.OnPass = r.ctl.OnPass
+	}
+	r.ctl = ctl
 }
 
-// run heals until ctx ends. The lease is kept until the last job has ended. A signal on hangup has the files read again.
+// trigger asks for a pass soon.
+func (r *remediation) trigger() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctl != nil {
+		r.ctl.Trigger()
+	}
+}
+
+// run heals until ctx ends. A signal on hangup has the files read again.
 func (r *remediation) run(ctx context.Context, interval time.Duration, hangup <-chan os.Signal) error {
 	defer r.eng.Close()
-	defer r.memory.close(ctx)
-	if err := r.site.open(ctx, r); err != nil {
+	shown, hide := context.WithCancel(ctx)
+	var site sync.WaitGroup
+	defer func() { hide(); site.Wait() }()
+	err := r.site.open(shown, r)
+	if err != nil {
+		r.memory.close(ctx)
 		return err
 	}
+	site.Go(func() { r.site.serve(shown) })
+	for {
+		err = r.heal(ctx, interval, hangup)
+		if !errors.Is(err, errOtherEngine) {
+			return err
+		}
+		if err := r.move(ctx); err != nil {
+			return err
+		}
+		r.site.follow(r.memory.stack)
+	}
+}
+
+// heal heals with the memory that is open, which it closes, until ctx ends or another engine answers. The lease is kept until
+// the last job has ended.
+func (r *remediation) heal(ctx context.Context, interval time.Duration, hangup <-chan os.Signal) error {
+	defer r.memory.close(ctx)
 	leased, unlease := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
-	defer func() { end(); unlease(); beside.Wait() }()
+	defer func() { end(nil); unlease(); beside.Wait() }()
+	r.source.other = func(about observe.Engine) {
+		r.about = about
+		end(errOtherEngine)
+	}
 	beside.Go(func() { r.memory.keepLease(leased) })
 	beside.Go(func() { r.memory.post.run(ctx) })
 	beside.Go(func() { r.memory.writeSamples(ctx) })
 	beside.Go(func() { r.memory.tidy(ctx) })
 	beside.Go(func() { r.files.run(ctx, hangup) })
-	beside.Go(func() { r.site.serve(ctx) })
 	defer r.prober.Close()
-	r.log.Info("watching", "stack", r.stack.Name, "engine", r.about.Version, "services", len(r.stack.Services))
-	return r.ctl.Run(ctx, interval, grace)
+	r.log.Info("watching", "stack", r.stack.Name, "engine", cmp.Or(r.about.Version, "not known yet"), "services", len(r.stack.Services))
+	err := r.ctl.Run(ctx, interval, grace)
+	if err == nil && errors.Is(context.Cause(ctx), errOtherEngine) {
+		err = errOtherEngine
+	}
+	return err
 }
 
 // openHealMemory opens the store for the remediator.
@@ -165,7 +218,7 @@ func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID s
 	if err != nil {
 		return nil, err
 	}
-	m := &healMemory{Buffered: buffered, eng: eng, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log, why: "not taken yet", measure: a.outside.measure, made: a.images(eng)}
+	m := &healMemory{Buffered: buffered, eng: eng, engine: engineID, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log, why: "not taken yet", measure: a.outside.measure, made: a.images(eng)}
 	if m.measure == nil {
 		m.measure = a.examiner(eng).Measure
 	}

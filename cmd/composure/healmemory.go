@@ -23,13 +23,14 @@ import (
 // runs, also over an outage of the store, and lends to commands that ask for it. It implements controller.Memory.
 type healMemory struct {
 	*store.Buffered
-	eng   *engine.Engine
-	stack string      // key in the store
-	name  string      // project
-	dir   string      // state directory
-	file  *spec.Stack // as the files say now: what reports refer to
-	owner store.Owner
-	log   *slog.Logger
+	eng    *engine.Engine
+	engine string      // its id, or what stands for that
+	stack  string      // key in the store
+	name   string      // project
+	dir    string      // state directory
+	file   *spec.Stack // as the files say now: what reports refer to
+	owner  store.Owner
+	log    *slog.Logger
 
 	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
 	made    *images // what this process builds

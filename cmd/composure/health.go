@@ -153,9 +153,9 @@ type beater struct {
 // beatEvery is how often the pulse is written at most: passes can follow one another closely.
 const beatEvery = 5 * time.Second
 
-// newBeater prepares the pulse of a stack that is looked at at least every interval.
-func newBeater(key, stack string, interval time.Duration, log *slog.Logger) *beater {
-	sum := sha256.Sum256([]byte(key)) // projects of one name on two engines are two stacks
+// newBeater prepares the pulse of a stack, on the engine at an address, that is looked at at least every interval.
+func newBeater(engine, stack string, interval time.Duration, log *slog.Logger) *beater {
+	sum := sha256.Sum256([]byte(engine)) // projects of one name on two engines are two stacks
 	name := fmt.Sprintf("%s-%x.pulse", stack, sum[:4])
 	return &beater{file: filepath.Join(pulseDir(), name), pulse: pulse{Stack: stack, PID: os.Getpid(), Within: interval.Seconds()}, log: log}
 }

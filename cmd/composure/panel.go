@@ -22,13 +22,14 @@ import (
 // panel is where the pages read: the last turn of the loop, and the store through a connection of its own, so that no
 // reader keeps a pass waiting. It implements web.Source.
 type panel struct {
-	eng    *engine.Engine
-	memory *memory
+	eng  *engine.Engine
+	file *spec.Stack // as the files said at the start: all there is until the engine has answered
 
-	mu   sync.Mutex
-	last controller.Turn        // Pass is that of the last turn that could observe
-	past view.Memory            // as it was last read
-	ill  map[string]view.Walked // service → its decision tree, as it was last walked for a reason
+	mu     sync.Mutex
+	memory *memory
+	last   controller.Turn        // Pass is that of the last turn that could observe
+	past   view.Memory            // as it was last read
+	ill    map[string]view.Walked // service → its decision tree, as it was last walked for a reason
 }
 
 // turned takes over what a turn came to.
@@ -49,14 +50,41 @@ func (p *panel) turned(t controller.Turn) {
 	}
 }
 
+// store is where what is remembered is read.
+func (p *panel) store() *memory {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.memory
+}
+
+// follow reads what is remembered of another stack from now on.
+func (p *panel) follow(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory = &memory{Store: p.memory.Store, key: key}
+}
+
 // seen is the last turn that is worth showing.
 func (p *panel) seen() (controller.Turn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last.Pass.Snapshot == nil || p.last.Pass.File == nil {
-		return p.last, web.ErrNotReady
+	switch t := p.last; {
+	case t.Pass.Snapshot != nil && t.Pass.File != nil:
+		return t, nil
+	case t.Err != nil:
+		return t, fmt.Errorf("%w: the engine has not answered since %s, and is waited for: %s", web.ErrNotReady, t.Down.UTC().Format(time.DateTime), drift.Line(t.Err.Error()))
 	}
-	return p.last, nil
+	return p.last, web.ErrNotReady
+}
+
+// stack is the stack as its files say, also before the engine has answered: the incident about that can be read then.
+func (p *panel) stack() *spec.Stack {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last.Pass.File != nil {
+		return p.last.Pass.File
+	}
+	return p.file
 }
 
 // input is what the views are made from. storeErr says why the memory in it may be old.
@@ -84,7 +112,7 @@ func shownPass(p controller.Pass) view.Input {
 
 // remembered is what the store says, or what it said last.
 func (p *panel) remembered(ctx context.Context, pass controller.Pass) (view.Memory, error) {
-	past, err := remembered(ctx, p.memory, pass.File)
+	past, err := remembered(ctx, p.store(), pass.File)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
@@ -116,7 +144,7 @@ func (p *panel) Service(ctx context.Context, service string) (view.Detail, error
 	if at < 0 {
 		return view.Detail{}, unknownService(t.Pass.File, service)
 	}
-	all, err := p.memory.incidents(ctx)
+	all, err := p.store().incidents(ctx)
 	if err != nil && storeErr == nil {
 		return view.Detail{}, err
 	}
@@ -204,7 +232,7 @@ func (p *panel) History(ctx context.Context, service string, limit int) (view.Hi
 	if service != "" && t.Pass.File.Service(service) == nil {
 		return view.History{}, unknownService(t.Pass.File, service)
 	}
-	record, err := p.memory.onRecord(ctx, service, limit)
+	record, err := p.store().onRecord(ctx, service, limit)
 	if err != nil {
 		return view.History{}, err
 	}
@@ -212,12 +240,8 @@ func (p *panel) History(ctx context.Context, service string, limit int) (view.Hi
 }
 
 func (p *panel) Incidents(ctx context.Context, limit int) (view.Incidents, error) {
-	t, err := p.seen()
-	if err != nil {
-		return view.Incidents{}, err
-	}
-	all, err := p.memory.incidents(ctx)
-	return view.IncidentsOf(t.Pass.File.Name, all, limit), err
+	all, err := p.store().incidents(ctx)
+	return view.IncidentsOf(p.stack().Name, all, limit), err
 }
 
 func (p *panel) Incident(ctx context.Context, id string) (view.Incident, error) {
@@ -225,29 +249,25 @@ func (p *panel) Incident(ctx context.Context, id string) (view.Incident, error) 
 	if err != nil {
 		return view.Incident{}, err
 	}
-	kept, err := p.memory.EvidenceOf(ctx, i.ID)
+	kept, err := p.store().EvidenceOf(ctx, i.ID)
 	if err != nil {
 		return view.Incident{}, err
 	}
-	pieces, err := p.memory.pieces(ctx, kept, true)
+	pieces, err := p.store().pieces(ctx, kept, true)
 	return view.IncidentOf(i, pieces), err
 }
 
 func (p *panel) Report(ctx context.Context, id string) (string, error) {
-	t, err := p.seen()
-	if err != nil {
-		return "", err
-	}
 	i, err := p.incident(ctx, id)
 	if err != nil {
 		return "", err
 	}
-	kept, err := p.memory.EvidenceOf(ctx, i.ID)
-	return reportOf(i, t.Pass.File, kept, time.Now()), err
+	kept, err := p.store().EvidenceOf(ctx, i.ID)
+	return reportOf(i, p.stack(), kept, time.Now()), err
 }
 
 func (p *panel) incident(ctx context.Context, id string) (incident.Incident, error) {
-	all, err := p.memory.incidents(ctx)
+	all, err := p.store().incidents(ctx)
 	if err != nil {
 		return incident.Incident{}, err
 	}

@@ -86,10 +86,17 @@ func (s *site) open(ctx context.Context, r *remediation) error {
 	if err != nil {
 		return err
 	}
-	s.panel = &panel{eng: r.eng, memory: &memory{Store: db, key: r.memory.stack}}
+	s.panel = &panel{eng: r.eng, file: r.stack, memory: &memory{Store: db, key: r.memory.stack}}
 	s.server, err = web.New(web.Config{Stack: r.stack.Name, Source: s.panel, Meters: s.meters, Logger: s.log, Token: s.token, Hosts: s.hosts,
-		Actor: deeds{app: r.app, panel: s.panel, wake: r.ctl.Trigger}})
+		Actor: deeds{app: r.app, panel: s.panel, wake: r.trigger}})
 	return err
+}
+
+// follow shows what is remembered of another stack from now on.
+func (s *site) follow(key string) {
+	if s != nil {
+		s.panel.follow(key)
+	}
 }
 
 // serve answers until ctx ends.
@@ -152,6 +159,6 @@ func (s *site) close() {
 		_ = s.listener.Close()
 	}
 	if s != nil && s.panel != nil {
-		_ = s.panel.memory.Close()
+		_ = s.panel.store().Close()
 	}
 }

@@ -65,6 +65,8 @@ type world struct {
 	mem  *healMemory
 	ctl  *controller.Controller
 
+	process *remediation // that runs, or ran last
+
 	mu      sync.Mutex
 	answers func(address string) int // status of what answers at an address; 0: nobody listens
 	last    controller.Pass
@@ -129,7 +131,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.mem, w.ctl = r.memory, r.ctl
+	w.mem, w.ctl, w.process = r.memory, r.ctl, r
 	r.ctl.OnPass = w.seen
 	w.mortal(r, line, log, cancel)
 	var running sync.WaitGroup

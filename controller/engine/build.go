@@ -151,7 +151,7 @@ func (e *Engine) cacheFrom(sources []string) []string {
 
 // runBuild sends the request and follows the build.
 func (e *Engine) runBuild(ctx context.Context, archive io.Reader, request build.ImageBuildOptions, progress func(Progress)) (string, error) {
-	answer, err := e.api.ImageBuild(ctx, archive, request)
+	answer, err := e.api().ImageBuild(ctx, archive, request)
 	if err != nil {
 		return "", err
 	}

@@ -10,8 +10,6 @@ import (
 // clock compares the engine's clock with this host's, by the date that every answer to a ping carries. Whole seconds are
 // all it says, and all that is needed: what a container's stamps are compared with are backoffs and healthchecks.
 type clock struct {
-	next http.RoundTripper
-
 	mu    sync.Mutex
 	ahead time.Duration // of the engine's clock; 0 while they agree
 }
@@ -21,8 +19,14 @@ const (
 	toldIn = time.Second     // an answer that took longer says too little about when it was given
 )
 
+// clocked has the clock read what passes.
+type clocked struct {
+	next http.RoundTripper
+	*clock
+}
+
 // RoundTrip implements http.RoundTripper.
-func (c *clock) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c clocked) RoundTrip(r *http.Request) (*http.Response, error) {
 	sent := time.Now()
 	answer, err := c.next.RoundTrip(r)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/_ping") {

@@ -23,7 +23,7 @@ func (a *answerer) RoundTrip(*http.Request) (*http.Response, error) {
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		far := &answerer{}
-		c := &clock{next: far}
+		c := clocked{far, &clock{}}
 		ping := func(ahead, takes time.Duration) time.Duration {
 			time.Sleep(1370 * time.Millisecond)
 			far.ahead, far.takes = ahead, takes

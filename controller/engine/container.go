@@ -18,7 +18,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	defer e.starts.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return wrap(e.api.ContainerStart(ctx, id, container.StartOptions{}), "start %s", short(id))
+	return wrap(e.api().ContainerStart(ctx, id, container.StartOptions{}), "start %s", short(id))
 }
 
 // Stop stops a container: its own stop signal, and SIGKILL after grace (nil: its own, else the engine's 10 s). One that
@@ -29,7 +29,7 @@ func (e *Engine) Stop(ctx context.Context, id string, grace *time.Duration) erro
 		return fmt.Errorf("stop %s: %w", short(id), err)
 	}
 	defer cancel()
-	return wrap(e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: seconds(grace)}), "stop %s", short(id))
+	return wrap(e.api().ContainerStop(ctx, id, container.StopOptions{Timeout: seconds(grace)}), "stop %s", short(id))
 }
 
 // Kill sends a signal; empty is SIGKILL. Any signal sent this way makes the engine take the container for stopped by
@@ -37,7 +37,7 @@ func (e *Engine) Stop(ctx context.Context, id string, grace *time.Duration) erro
 func (e *Engine) Kill(ctx context.Context, id, signal string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return wrap(e.api.ContainerKill(ctx, id, signal), "kill %s", short(id))
+	return wrap(e.api().ContainerKill(ctx, id, signal), "kill %s", short(id))
 }
 
 // Restart stops (as Stop) and starts a container, also one that does not run.
@@ -47,14 +47,14 @@ func (e *Engine) Restart(ctx context.Context, id string, grace *time.Duration) e
 		return fmt.Errorf("restart %s: %w", short(id), err)
 	}
 	defer cancel()
-	return wrap(e.api.ContainerRestart(ctx, id, container.StopOptions{Timeout: seconds(grace)}), "restart %s", short(id))
+	return wrap(e.api().ContainerRestart(ctx, id, container.StopOptions{Timeout: seconds(grace)}), "restart %s", short(id))
 }
 
 // Unpause continues a paused container; one that is not paused is fine.
 func (e *Engine) Unpause(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	err := e.api.ContainerUnpause(ctx, id)
+	err := e.api().ContainerUnpause(ctx, id)
 	if err != nil && strings.Contains(err.Error(), "is not paused") {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (e *Engine) Unpause(ctx context.Context, id string) error {
 func (e *Engine) Rename(ctx context.Context, id, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	err := e.api.ContainerRename(ctx, id, name)
+	err := e.api().ContainerRename(ctx, id, name)
 	if err != nil && strings.Contains(err.Error(), "same name as its current name") {
 		return nil // it has that name already
 	}
@@ -77,7 +77,7 @@ func (e *Engine) Rename(ctx context.Context, id, name string) error {
 func (e *Engine) Remove(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: force, RemoveVolumes: false})
+	err := e.api().ContainerRemove(ctx, id, container.RemoveOptions{Force: force, RemoveVolumes: false})
 	if err != nil && strings.Contains(err.Error(), "is already in progress") {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (e *Engine) Update(ctx context.Context, id string, update container.UpdateC
 		update.MemorySwap = 2 * update.Memory
 	}
 	err := soonAgain(ctx, func() error {
-		result, err := e.api.ContainerUpdate(ctx, id, update)
+		result, err := e.api().ContainerUpdate(ctx, id, update)
 		for _, warning := range result.Warnings {
 			e.log.Warn("engine warning at update", "container", short(id), "warning", warning)
 		}
@@ -109,7 +109,7 @@ func (e *Engine) Update(ctx context.Context, id string, update container.UpdateC
 
 // comesAndGoes says whether a container has ended just now, or is restarted by the engine again and again.
 func (e *Engine) comesAndGoes(ctx context.Context, id string) bool {
-	found, err := e.api.ContainerInspect(ctx, id)
+	found, err := e.api().ContainerInspect(ctx, id)
 	return err == nil && (!found.State.Running || found.State.Restarting || found.RestartCount > 0)
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, n *spec.Network) error {
 	asked := 0
 	create := func() error {
 		asked++
-		_, err := e.api.NetworkCreate(ctx, n.Name, n.Create)
+		_, err := e.api().NetworkCreate(ctx, n.Name, n.Create)
 		switch {
 		case err == nil:
 			return nil
@@ -56,7 +56,7 @@ func (e *Engine) CreateVolume(ctx context.Context, v *spec.Volume) error {
 	defer cancel()
 	create := v.Create
 	create.Name = v.Name
-	_, err := e.api.VolumeCreate(ctx, create)
+	_, err := e.api().VolumeCreate(ctx, create)
 	return wrap(err, "create volume %s", v.Name)
 }
 
@@ -94,7 +94,7 @@ func (e *Engine) createBare(ctx context.Context, name string, c spec.Container) 
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	config, host := *c.Config, *c.Host // the client writes into what it sends, and drift compares with the same value
-	created, err := e.api.ContainerCreate(ctx, &config, &host, e.firstNetworks(c.Networks), c.Platform, name)
+	created, err := e.api().ContainerCreate(ctx, &config, &host, e.firstNetworks(c.Networks), c.Platform, name)
 	if err != nil {
 		return "", wrap(err, "create container %s", name)
 	}
@@ -140,7 +140,7 @@ func (e *Engine) complete(ctx context.Context, id string, c spec.Container) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return wrap(e.api.CopyToContainer(ctx, id, "/", archive, container.CopyToContainerOptions{}), "copy files in")
+	return wrap(e.api().CopyToContainer(ctx, id, "/", archive, container.CopyToContainerOptions{}), "copy files in")
 }
 
 // tarFiles packs the files with the owner and mode that the engine is to give them.
@@ -174,14 +174,14 @@ func (e *Engine) Connect(ctx context.Context, networkName, id string, settings *
 func (e *Engine) connect(ctx context.Context, networkName, id string, settings *network.EndpointSettings) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return wrap(e.api.NetworkConnect(ctx, networkName, id, settings), "connect %s to %s", short(id), networkName)
+	return wrap(e.api().NetworkConnect(ctx, networkName, id, settings), "connect %s to %s", short(id), networkName)
 }
 
 // networkExists is nil, or an ErrNetworkMissing, for a name or an id.
 func (e *Engine) networkExists(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	_, err := e.api().NetworkInspect(ctx, name, network.InspectOptions{})
 	return wrap(err, "inspect network %s", name)
 }
 
@@ -189,7 +189,7 @@ func (e *Engine) networkExists(ctx context.Context, name string) error {
 func (e *Engine) Disconnect(ctx context.Context, networkName, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	err := e.api.NetworkDisconnect(ctx, networkName, id, false)
+	err := e.api().NetworkDisconnect(ctx, networkName, id, false)
 	if err != nil && strings.Contains(err.Error(), "is not connected to") {
 		return nil
 	}

@@ -9,16 +9,22 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/connhelper"
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 	"golang.org/x/sync/semaphore"
@@ -34,6 +40,7 @@ const (
 	readTimeout    = 10 * time.Second // lists, inspects and other looks
 	changeTimeout  = 60 * time.Second // create, start, rename and the like; a start pulls up networks and mounts
 	graceMargin    = 30 * time.Second // what stop and restart may take beyond the container's grace period
+	loginTimeout   = 3 * readTimeout  // the first answer by ssh, which has to log in
 	cleanupTimeout = 15 * time.Second // removal of a container whose creation could not be completed
 )
 
@@ -71,10 +78,11 @@ type TLS struct {
 	Key    string
 }
 
-// Engine is a connected engine. It is safe for concurrent use.
+// Engine is an engine at one address. It is safe for concurrent use.
 type Engine struct {
-	api       *client.Client
+	wire      *wire
 	clock     *clock
+	target    endpoint
 	host      string
 	configDir string // of the docker configuration, read again for credentials
 	log       *slog.Logger
@@ -83,15 +91,19 @@ type Engine struct {
 
 	starts *semaphore.Weighted // calls that start a container
 
-	mu    sync.Mutex
-	about observe.Engine // from the version call, which is slow: the engine asks its runtimes
-	known bool           // about is right; false after the engine was away
+	client   atomic.Pointer[client.Client] // speaks the API version that was settled last; another one with the next version
+	settling chan struct{}                 // has room for one: whoever settles it
+
+	mu     sync.Mutex
+	spoken string         // the newest API version that the engine said it has; empty: it has never answered
+	about  observe.Engine // from the version call, which is slow: the engine asks its runtimes
+	known  bool           // about is right; false after the engine was away
 }
 
-// Connect finds the engine with the docker CLI's precedence (--context; -H; DOCKER_HOST; DOCKER_CONTEXT;
-// currentContext of config.json; the default socket), connects and negotiates the API version. The error says which
-// of these named the engine and what to do.
-func Connect(ctx context.Context, opts Options) (*Engine, error) {
+// Find finds the engine with the docker CLI's precedence (--context; -H; DOCKER_HOST; DOCKER_CONTEXT; currentContext of
+// config.json; the default socket). Nothing is sent: its errors are about what was asked for. What has to be settled with the
+// engine, such as the API version, is settled when it first answers Engine or Events.
+func Find(opts Options) (*Engine, error) {
 	log := opts.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -105,13 +117,26 @@ func Connect(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, watch, err := newClient(target, cfg.HTTPHeaders, opts)
+	e := &Engine{target: target, host: target.host, clock: &clock{}, configDir: dir, log: log, settling: make(chan struct{}, 1), starts: semaphore.NewWeighted(startsAtOnce)}
+	var first *client.Client
+	if e.wire, err = newWire(target, cfg.HTTPHeaders, opts, e.clock); err == nil {
+		first, err = e.wire.client()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s (from %s): %w", target.host, target.source, err)
 	}
-	e := &Engine{api: api, clock: watch, host: target.host, configDir: dir, log: log, starts: semaphore.NewWeighted(startsAtOnce)}
-	if err := e.negotiate(ctx, target); err != nil {
-		_ = api.Close()
+	e.client.Store(first)
+	return e, nil
+}
+
+// Connect is Find with proof that the engine is there. The error says who named the engine and what to do.
+func Connect(ctx context.Context, opts Options) (*Engine, error) {
+	e, err := Find(opts)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.settle(ctx); err != nil {
+		_ = e.Close()
 		return nil, err
 	}
 	return e, nil
@@ -121,70 +146,158 @@ func Connect(ctx context.Context, opts Options) (*Engine, error) {
 func (e *Engine) Host() string { return e.host }
 
 // Close gives up the connections. Calls in flight are not ended.
-func (e *Engine) Close() error { return e.api.Close() }
+func (e *Engine) Close() error {
+	e.wire.transport.CloseIdleConnections()
+	return nil
+}
 
-// newClient builds the client with its transport: connections stay open between passes, and a broken one is found by
-// TCP keep-alive.
-func newClient(target endpoint, headers map[string]string, with Options) (*client.Client, *clock, error) {
-	transport := &http.Transport{
+// api is the client to speak through now. One call may end on it while the next goes through another.
+func (e *Engine) api() *client.Client { return e.client.Load() }
+
+// settle proves with a ping that the engine is there, and settles the API version whenever the engine says another one than
+// before: also one that was upgraded, or put back to an older release, while it was away.
+func (e *Engine) settle(ctx context.Context) (types.Ping, error) {
+	select {
+	case e.settling <- struct{}{}:
+		defer func() { <-e.settling }()
+	case <-ctx.Done():
+		return types.Ping{}, wrap(ctx.Err(), "ping the engine at %s", e.host)
+	}
+	e.mu.Lock()
+	spoken := e.spoken
+	e.mu.Unlock()
+	limit := readTimeout
+	if spoken == "" && strings.HasPrefix(e.host, "ssh://") {
+		limit = loginTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ping, err := e.api().Ping(bounded)
+	switch {
+	case err != nil:
+		e.forget()
+		return ping, e.unanswered(err, spoken == "")
+	case ping.APIVersion == spoken && spoken != "":
+		return ping, nil
+	}
+	next, err := e.wire.client()
+	if err != nil {
+		return ping, fmt.Errorf("connect to %s (from %s): %w", e.host, e.target.source, err)
+	}
+	next.NegotiateAPIVersionPing(ping)
+	if version := next.ClientVersion(); versions.LessThan(version, minAPI) {
+		return ping, &tooOld{host: e.host, version: version}
+	}
+	e.client.Store(next)
+	e.mu.Lock()
+	e.spoken, e.known = next.ClientVersion(), false
+	if ping.APIVersion != "" {
+		e.spoken = ping.APIVersion
+	}
+	e.mu.Unlock()
+	e.log.Debug("engine connected", "host", e.host, "from", e.target.source, "api_version", next.ClientVersion())
+	return ping, nil
+}
+
+// unanswered is the error of a ping: with who named the engine, and what to do, as long as it has never answered.
+func (e *Engine) unanswered(err error, never bool) error {
+	if never {
+		return fmt.Errorf("connect to the engine at %s (from %s): %w; %s", e.host, e.target.source, classify(err), adviceFor(e.target, err))
+	}
+	return wrap(err, "ping the engine at %s", e.host)
+}
+
+// tooOld is the error of an engine that Composure cannot work with.
+type tooOld struct{ host, version string }
+
+func (e *tooOld) Error() string {
+	return fmt.Sprintf("connect to the engine at %s: it speaks API %s and Composure needs %s or newer; upgrade it to Docker Engine 20.10 or newer", e.host, e.version, minAPI)
+}
+
+// Absent says whether an error of Engine or Connect can pass by itself, because nobody answers at the address. It does not
+// when somebody does and refuses: the rights on the socket, certificates that do not fit, a proxy that forbids it, an
+// engine that is too old.
+func Absent(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+		old         *tooOld
+		call        *net.OpError
+	)
+	switch {
+	case errors.Is(err, os.ErrPermission), errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &old):
+		return false
+	case errors.As(err, &call) && call.Op == "remote error": // the engine's end of TLS refuses ours
+		return false
+	case cerrdefs.IsPermissionDenied(err), cerrdefs.IsUnauthorized(err), cerrdefs.IsNotFound(err), cerrdefs.IsInvalidArgument(err):
+		return false
+	}
+	return true // also what a proxy says, whose engine is away
+}
+
+// wire is how the engine is reached: whatever client speaks, it speaks over the same connections.
+type wire struct {
+	transport *http.Transport
+	calls     http.RoundTripper // the transport, with what stands before it
+	opts      func(*http.Client) []client.Opt
+}
+
+// newWire makes the transport: connections stay open between passes, and a broken one is found by TCP keep-alive.
+func newWire(target endpoint, headers map[string]string, with Options, watch *clock) (*wire, error) {
+	helper, err := connhelper.GetConnectionHelper(target.host)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{transport: &http.Transport{
 		MaxIdleConns:        idleConnections,
 		MaxIdleConnsPerHost: idleConnections,
 		IdleConnTimeout:     90 * time.Second,
 		TLSClientConfig:     target.tls,
-	}
-	calls := &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}
-	opts := []client.Opt{
-		client.WithHTTPClient(calls),
-		client.WithUserAgent("composure"),
-		client.WithHTTPHeaders(headers),
-		client.WithVersionFromEnv(),
-		client.WithAPIVersionNegotiation(),
-	}
-	helper, err := connhelper.GetConnectionHelper(target.host)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case helper != nil:
-		opts = append(opts, client.WithHost(helper.Host), client.WithDialContext(helper.Dialer))
-	default:
-		opts = append(opts, client.WithHost(target.host))
-		if with.Dial != nil {
-			opts = append(opts, client.WithDialContext(with.Dial))
+	}}
+	w.opts = func(calls *http.Client) []client.Opt {
+		opts := []client.Opt{
+			client.WithHTTPClient(calls),
+			client.WithUserAgent("composure"),
+			client.WithHTTPHeaders(headers),
+			client.WithVersionFromEnv(),
 		}
+		switch {
+		case helper != nil:
+			return append(opts, client.WithHost(helper.Host), client.WithDialContext(helper.Dialer))
+		case with.Dial != nil:
+			return append(opts, client.WithHost(target.host), client.WithDialContext(with.Dial))
+		}
+		return append(opts, client.WithHost(target.host))
 	}
-	api, err := client.NewClientWithOpts(opts...)
+	if _, err := client.NewClientWithOpts(w.opts(&http.Client{Transport: w.transport})...); err != nil { // it prepares the transport
+		return nil, err
+	}
 	if helper != nil {
-		transport.Proxy = nil // the host of an ssh endpoint is a placeholder; a proxy must not be asked for it
+		w.transport.Proxy = nil // the host of an ssh endpoint is a placeholder; a proxy must not be asked for it
 	}
-	// The client, which has looked at the transport by now, uses what stands here. It has put tracing around it, which nobody
-	// collects and which costs more than an answer in memory.
-	calls.Transport = transport
+	w.calls = w.transport
 	if with.Wrap != nil {
-		calls.Transport = with.Wrap(calls.Transport)
+		w.calls = with.Wrap(w.calls)
 	}
 	if with.Observe != nil {
-		calls.Transport = timed{calls.Transport, with.Observe}
+		w.calls = timed{w.calls, with.Observe}
 	}
-	watch := &clock{next: unchanged{calls.Transport}}
-	calls.Transport = watch
-	return api, watch, err
+	w.calls = clocked{unchanged{w.calls}, watch}
+	return w, nil
 }
 
-// negotiate proves that the engine is there and settles the API version.
-func (e *Engine) negotiate(ctx context.Context, target endpoint) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*readTimeout) // ssh may have to log in first
-	defer cancel()
-	ping, err := e.api.Ping(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the engine at %s (from %s): %w; %s", target.host, target.source, classify(err), adviceFor(target, err))
-	}
-	e.api.NegotiateAPIVersionPing(ping)
-	if version := e.api.ClientVersion(); versions.LessThan(version, minAPI) {
-		return fmt.Errorf("connect to the engine at %s: it speaks API %s and Composure needs %s or newer; upgrade it to Docker Engine 20.10 or newer", target.host, version, minAPI)
-	}
-	e.log.Debug("engine connected", "host", target.host, "from", target.source, "api_version", e.api.ClientVersion())
-	return nil
+// client makes one that speaks over the wire, the newest API that it knows. It looks at the transport that it is given, for
+// what it dials by itself; then ours is put in the place of that. It has put tracing around it, which nobody collects
+// and which costs more than an answer in memory.
+func (w *wire) client() (*client.Client, error) {
+	calls := &http.Client{Transport: &http.Transport{TLSClientConfig: w.transport.TLSClientConfig}, CheckRedirect: client.CheckRedirect}
+	api, err := client.NewClientWithOpts(w.opts(calls)...)
+	calls.Transport = w.calls
+	return api, err
 }
 
 // below says whether the negotiated API version is older.
-func (e *Engine) below(version string) bool { return versions.LessThan(e.api.ClientVersion(), version) }
+func (e *Engine) below(version string) bool {
+	return versions.LessThan(e.api().ClientVersion(), version)
+}

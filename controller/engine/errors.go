@@ -52,7 +52,7 @@ func wrap(err error, format string, args ...any) error {
 
 // classify marks an error of the client with observe's sentinels.
 func classify(err error) error {
-	text := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	text := strings.TrimSuffix(strings.TrimPrefix(err.Error(), "Error response from daemon: "), ". Is the docker daemon running?")
 	mark := func(kinds ...error) error { return &marked{text, append(kinds, err)} }
 	if match := nameTaken.FindStringSubmatch(text); match != nil {
 		return &observe.NameTaken{Name: match[1], Holder: match[2], Err: errors.New(text)}

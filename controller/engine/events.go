@@ -39,11 +39,16 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan events.Mess
 	}
 	messages := make(chan events.Message)
 	ended := make(chan error, 1)
-	stream, errs := e.api.Events(ctx, events.ListOptions{Filters: args})
+	if err := e.ready(ctx); err != nil {
+		ended <- err
+		return messages, ended
+	}
+	stream, errs := e.api().Events(ctx, events.ListOptions{Filters: args})
 	go func() {
 		for {
 			select {
 			case err := <-errs:
+				e.forget() // an engine that was restarted between two looks breaks it
 				ended <- wrap(err, "follow events")
 				return
 			case m := <-stream:

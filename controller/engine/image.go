@@ -91,7 +91,7 @@ func (e *Engine) Pull(ctx context.Context, ref, platform string, progress func(P
 	if err != nil {
 		return fmt.Errorf("pull %s: %w", ref, err)
 	}
-	stream, err := e.api.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth, Platform: platform})
+	stream, err := e.api().ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth, Platform: platform})
 	if err != nil {
 		return wrap(err, "pull %s", ref)
 	}
@@ -143,14 +143,14 @@ func authConfig(auth types.AuthConfig) registry.AuthConfig {
 func (e *Engine) Tag(ctx context.Context, source, target string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return wrap(e.api.ImageTag(ctx, source, target), "tag %s as %s", source, target)
+	return wrap(e.api().ImageTag(ctx, source, target), "tag %s as %s", source, target)
 }
 
 // Tags returns the names that match a pattern, such as "composure-kept/shop-*".
 func (e *Engine) Tags(ctx context.Context, pattern string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	images, err := e.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", pattern))})
+	images, err := e.api().ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", pattern))})
 	if err != nil {
 		return nil, wrap(err, "list images %s", pattern)
 	}
@@ -169,7 +169,7 @@ func (e *Engine) Tags(ctx context.Context, pattern string) ([]string, error) {
 func (e *Engine) Untag(ctx context.Context, tag string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	_, err := e.api.ImageRemove(ctx, tag, image.RemoveOptions{})
+	_, err := e.api().ImageRemove(ctx, tag, image.RemoveOptions{})
 	return wrap(err, "untag %s", tag)
 }
 

@@ -39,7 +39,7 @@ func (e *Engine) logs(ctx context.Context, id string, opts container.LogsOptions
 		return "", fmt.Errorf("read logs of %s: %w", short(id), err)
 	}
 	opts.ShowStdout, opts.ShowStderr = true, true
-	stream, err := e.api.ContainerLogs(ctx, id, opts)
+	stream, err := e.api().ContainerLogs(ctx, id, opts)
 	if err != nil {
 		return "", wrap(err, "read logs of %s", short(id))
 	}
@@ -98,11 +98,11 @@ func (e *Engine) Exec(ctx context.Context, id string, argv []string) (ExecResult
 }
 
 func (e *Engine) exec(ctx context.Context, id string, argv []string) (ExecResult, error) {
-	created, err := e.api.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
+	created, err := e.api().ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
 		return ExecResult{}, err
 	}
-	attached, err := e.api.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	attached, err := e.api().ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
 	if err != nil {
 		return ExecResult{}, err
 	}
@@ -114,7 +114,7 @@ func (e *Engine) exec(ctx context.Context, id string, argv []string) (ExecResult
 		return ExecResult{}, err
 	}
 	for {
-		inspect, err := e.api.ContainerExecInspect(ctx, created.ID)
+		inspect, err := e.api().ContainerExecInspect(ctx, created.ID)
 		if err != nil {
 			return ExecResult{}, err
 		}
@@ -133,7 +133,7 @@ func (e *Engine) exec(ctx context.Context, id string, argv []string) (ExecResult
 func (e *Engine) Top(ctx context.Context, id string) (container.TopResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	top, err := e.api.ContainerTop(ctx, id, nil)
+	top, err := e.api().ContainerTop(ctx, id, nil)
 	return top, wrap(err, "list processes of %s", short(id))
 }
 
@@ -144,7 +144,7 @@ func (e *Engine) Stats(ctx context.Context, id string) (container.StatsResponse,
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var stats container.StatsResponse
-	answer, err := e.api.ContainerStatsOneShot(ctx, id)
+	answer, err := e.api().ContainerStatsOneShot(ctx, id)
 	if err != nil {
 		return stats, wrap(err, "sample %s", short(id))
 	}
@@ -157,7 +157,7 @@ func (e *Engine) Stats(ctx context.Context, id string) (container.StatsResponse,
 func (e *Engine) WritableSize(ctx context.Context, id string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	inspect, _, err := e.api.ContainerInspectWithRaw(ctx, id, true)
+	inspect, _, err := e.api().ContainerInspectWithRaw(ctx, id, true)
 	if err != nil {
 		return 0, wrap(err, "measure %s", short(id))
 	}

@@ -58,7 +58,7 @@ func (e *Engine) openSession(ctx context.Context, s *session) error {
 	}
 	dialing, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	conn, err := e.api.DialHijack(dialing, "/session", "h2c", header)
+	conn, err := e.api().DialHijack(dialing, "/session", "h2c", header)
 	if err != nil {
 		return fmt.Errorf("open a build session: %w", classify(err))
 	}

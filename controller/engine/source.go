@@ -29,13 +29,12 @@ var _ observe.Source = (*Engine)(nil)
 // Engine says who answers and proves, with a ping, that somebody does. Who it is is asked again after the engine was
 // away or changed its API version.
 func (e *Engine) Engine(ctx context.Context) (observe.Engine, error) {
+	ping, err := e.settle(ctx)
+	if err != nil {
+		return observe.Engine{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	ping, err := e.api.Ping(ctx)
-	if err != nil {
-		e.forget()
-		return observe.Engine{}, wrap(err, "ping the engine at %s", e.host)
-	}
 	e.mu.Lock()
 	about, known := e.about, e.known
 	e.mu.Unlock()
@@ -43,14 +42,14 @@ func (e *Engine) Engine(ctx context.Context) (observe.Engine, error) {
 		about.Ahead = e.clock.difference()
 		return about, nil
 	}
-	info, err := e.api.Info(ctx)
+	info, err := e.api().Info(ctx)
 	if err != nil {
 		return observe.Engine{}, wrap(err, "ask the engine at %s who it is", e.host)
 	}
 	about = observe.Engine{
 		ID:         info.ID,
 		Version:    info.ServerVersion,
-		APIVersion: e.api.ClientVersion(),
+		APIVersion: e.api().ClientVersion(),
 		OS:         info.OSType,
 		Arch:       goArch(info.Architecture),
 		Builder:    string(ping.BuilderVersion),
@@ -140,12 +139,24 @@ func (e *Engine) forget() {
 	e.mu.Unlock()
 }
 
+// ready settles the API version with an engine that has not answered since it was away, or never.
+func (e *Engine) ready(ctx context.Context) error {
+	e.mu.Lock()
+	known := e.known
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	_, err := e.settle(ctx)
+	return err
+}
+
 // Containers lists the containers of a project, in any state, one-off ones too.
 func (e *Engine) Containers(ctx context.Context, project string) ([]container.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	list, err := look(ctx, &e.answers, "containers "+project, func(ctx context.Context) ([]container.Summary, error) {
-		return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ofProject(project)})
+		return e.api().ContainerList(ctx, container.ListOptions{All: true, Filters: ofProject(project)})
 	})
 	return slices.Clone(list), wrap(err, "list containers of %s", project)
 }
@@ -154,7 +165,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]container.Su
 func (e *Engine) AllContainers(ctx context.Context) ([]container.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	list, err := e.api.ContainerList(ctx, container.ListOptions{})
+	list, err := e.api().ContainerList(ctx, container.ListOptions{})
 	return list, wrap(err, "list containers")
 }
 
@@ -163,7 +174,7 @@ func (e *Engine) Container(ctx context.Context, id string) (*container.InspectRe
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := look(ctx, &e.answers, "container "+id, func(ctx context.Context) (*container.InspectResponse, error) {
-		found, err := e.api.ContainerInspect(ctx, id)
+		found, err := e.api().ContainerInspect(ctx, id)
 		return &found, err
 	})
 	if err != nil {
@@ -180,7 +191,7 @@ func (e *Engine) Networks(ctx context.Context, project string) ([]network.Inspec
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	list, err := look(ctx, &e.answers, "networks "+project, func(ctx context.Context) ([]network.Inspect, error) {
-		return e.api.NetworkList(ctx, network.ListOptions{Filters: ofProject(project)})
+		return e.api().NetworkList(ctx, network.ListOptions{Filters: ofProject(project)})
 	})
 	return slices.Clone(list), wrap(err, "list networks of %s", project)
 }
@@ -190,7 +201,7 @@ func (e *Engine) Volumes(ctx context.Context, project string) ([]volume.Volume, 
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	list, err := look(ctx, &e.answers, "volumes "+project, func(ctx context.Context) (volume.ListResponse, error) {
-		return e.api.VolumeList(ctx, volume.ListOptions{Filters: ofProject(project)})
+		return e.api().VolumeList(ctx, volume.ListOptions{Filters: ofProject(project)})
 	})
 	if err != nil {
 		return nil, wrap(err, "list volumes of %s", project)
@@ -206,7 +217,7 @@ func (e *Engine) Volumes(ctx context.Context, project string) ([]volume.Volume, 
 func (e *Engine) Network(ctx context.Context, name string) (network.Inspect, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	found, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	found, err := e.api().NetworkInspect(ctx, name, network.InspectOptions{})
 	if err != nil {
 		return network.Inspect{}, wrap(err, "inspect network %s", name)
 	}
@@ -221,7 +232,7 @@ func (e *Engine) Network(ctx context.Context, name string) (network.Inspect, err
 func (e *Engine) Volume(ctx context.Context, name string) (volume.Volume, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	found, err := e.api.VolumeInspect(ctx, name)
+	found, err := e.api().VolumeInspect(ctx, name)
 	return found, wrap(err, "inspect volume %s", name)
 }
 
@@ -229,7 +240,7 @@ func (e *Engine) Volume(ctx context.Context, name string) (volume.Volume, error)
 func (e *Engine) Image(ctx context.Context, ref string) (image.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	found, err := look(ctx, &e.answers, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) { return e.api.ImageInspect(ctx, ref) })
+	found, err := look(ctx, &e.answers, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) { return e.api().ImageInspect(ctx, ref) })
 	return found, wrap(err, "inspect image %s", ref)
 }
 
@@ -238,7 +249,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (image.InspectResponse, 
 func (e *Engine) CopiedFile(ctx context.Context, id, path string) (observe.CopiedFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	stream, _, err := e.api.CopyFromContainer(ctx, id, path)
+	stream, _, err := e.api().CopyFromContainer(ctx, id, path)
 	if err != nil {
 		return observe.CopiedFile{}, wrap(err, "read %s in container %s", path, short(id))
 	}

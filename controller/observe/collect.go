@@ -41,6 +41,7 @@ type Look struct {
 	wait    func() error                           // for all tasks
 	list    []container.Summary
 	stack   *spec.Stack // from Finish on
+	absent  error       // why the engine did not say who it is; read after wait
 
 	mu       sync.Mutex // tasks write under it
 	snapshot *Snapshot
@@ -56,6 +57,10 @@ func Begin(ctx context.Context, src Source, project string) *Look {
 		Refs:     map[string]string{},
 	}}
 	c.begin, c.wait = tasks(ctx)
+	c.begin(func(context.Context) error { // to its end, whatever else fails first: it knows best what is wrong
+		c.snapshot.Engine, c.absent = src.Engine(ctx)
+		return c.absent
+	})
 	c.lists()
 	return c
 }
@@ -70,7 +75,7 @@ func (c *Look) Finish(ctx context.Context, stack *spec.Stack) (*Snapshot, error)
 		c.begin(func(ctx context.Context) error { return c.reference(ctx, ref) })
 	}
 	if err := c.wait(); err != nil {
-		return nil, fmt.Errorf("observe %s: %w", c.project, err)
+		return nil, fmt.Errorf("observe %s: %w", c.project, cmp.Or(c.absent, err))
 	}
 	if err := c.details(ctx); err != nil {
 		return nil, fmt.Errorf("observe %s: %w", c.project, err)
@@ -103,10 +108,6 @@ func (c *Look) lists() {
 			c.begin(func(ctx context.Context) error { return c.container(ctx, summary) })
 		}
 		return nil
-	})
-	c.begin(func(ctx context.Context) (err error) {
-		c.snapshot.Engine, err = c.src.Engine(ctx)
-		return err
 	})
 	c.begin(func(ctx context.Context) error {
 		networks, err := c.src.Networks(ctx, c.project)

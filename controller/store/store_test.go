@@ -73,6 +73,7 @@ func TestStore(t *testing.T) {
 		{"outbox used at once", testOutboxAtOnce},
 		{"samples", testSamples},
 		{"baselines", testBaselines},
+		{"places", testPlaces},
 		{"retention", testRetention},
 	}
 	server := pgtest.New(t)

@@ -157,10 +157,16 @@ func (p *project) container(service, field string) string {
 // eventually waits for a state, for at most three minutes: the machine may be busy.
 func (p *project) eventually(what string, holds func() bool) {
 	p.t.Helper()
+	p.until(what, func() string { return p.wants(0, "status") }, holds)
+}
+
+// until is eventually with something else to tell about it.
+func (p *project) until(what string, tell func() string, holds func() bool) {
+	p.t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
 	for !holds() {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("not in three minutes: %s\n%s", what, p.wants(0, "status"))
+			p.t.Fatalf("not in three minutes: %s\n%s", what, tell())
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
