@@ -42,6 +42,9 @@ type Memory interface {
 	// Elsewhere says whether somebody else had the stack at a time, such as a deployment or a restart by hand: what is
 	// down then is their doing, and no incident.
 	Elsewhere(at time.Time) bool
+	// Asked is the command that asks for the stack, such as "restart api"; empty: none does. It gets it once nothing is in
+	// flight, so nothing new is begun.
+	Asked() string
 	// CheckData makes the integrity checks of a service in the background, once for each thing that they are about and
 	// again while they say that something is wrong, and calls done when their answer is part of Data.
 	CheckData(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service, about string, done func())

@@ -120,6 +120,9 @@ func (c *Controller) pass(ctx context.Context) (Pass, error) {
 	if err != nil {
 		return p, err
 	}
+	if c.heal != nil {
+		p.Plan.Yield(c.heal.Memory.Asked())
+	}
 	due := p.Plan.Due()
 	switch {
 	case c.ending():

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,9 +49,10 @@ type healMemory struct {
 	why      string    // why there is no lease
 	taken    time.Time // when the lease was last taken
 	inFlight int
-	waited   bool      // a command waited for the lease when the store was last asked, or it did not answer
-	away     time.Time // when the store last did not answer
-	stamp    string    // of the store when it was last looked at
+	asker    string        // command that asks for the lease; empty: none did when the store last answered
+	nudge    chan struct{} // the last job in flight has ended, and a command waits
+	waited   bool          // a command waited for the lease when the store was last asked, or it did not answer
+	stamp    string        // of the store when it was last looked at
 }
 
 // keepLease holds the lease until ctx ends: takes it, renews it, and lends it while somebody asks for it and nothing is
@@ -67,6 +69,7 @@ func (m *healMemory) keepLease(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-m.nudge:
 		case <-ticker.C:
 		}
 	}
@@ -84,22 +87,20 @@ func (m *healMemory) stirred() bool {
 	return !still
 }
 
-// firstTurn is how long after an outage of the store the stack is left to whoever had it until then and goes on from memory:
-// the lease has expired meanwhile, but what was done is not on record yet.
-const firstTurn = 10 * time.Second
-
 func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	asked, err := m.asked(ctx)
+	asker, err := m.asked(ctx)
+	asked := asker != ""
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err == nil {
+		m.relieved(asker)
+	}
 	switch {
 	case err != nil: // the store is down: what is held stays held
 	case m.lease == nil && asked:
 		m.why = "lent to a command"
-	case m.lease == nil && time.Since(m.away) < firstTurn:
-		m.why = "the store was down, and who had the stack before has the first turn"
 	case m.lease == nil:
 		err = m.take(ctx)
 	case asked && m.inFlight == 0:
@@ -112,9 +113,6 @@ func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 		}
 	}
 	down := err != nil && !errors.Is(err, store.ErrLeased) && !errors.Is(err, store.ErrLeaseLost)
-	if down {
-		m.away = time.Now()
-	}
 	m.waited = asked || down
 }
 
@@ -145,15 +143,30 @@ func (m *healMemory) Elsewhere(at time.Time) bool {
 	return m.lease == nil || at.Before(m.taken)
 }
 
-// asked says whether a command waits for the lease.
-func (m *healMemory) asked(ctx context.Context) (bool, error) {
+// asked is the command that waits for the lease, or nothing. One that died is not waited for: what it asked expires.
+func (m *healMemory) asked(ctx context.Context) (string, error) {
 	overrides, err := m.Store().Overrides(ctx, m.stack, time.Now())
 	for _, o := range overrides {
 		if o.Kind == overrideHandover {
-			return true, nil
+			return cmp.Or(o.Owner, "a command"), nil
 		}
 	}
-	return false, err
+	return "", err
+}
+
+// relieved takes over who asks for the lease. When nobody does any more, what was put off is due. The caller holds mu.
+func (m *healMemory) relieved(asker string) {
+	if m.asker != "" && asker == "" && m.lease != nil && m.wake != nil {
+		m.wake()
+	}
+	m.asker = asker
+}
+
+// Asked implements controller.Memory.
+func (m *healMemory) Asked() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asker
 }
 
 func (m *healMemory) release(ctx context.Context) {
@@ -191,7 +204,12 @@ func (m *healMemory) Begin(ctx context.Context, job plan.Job, at time.Time) (str
 func (m *healMemory) Finish(ctx context.Context, id string, outcome plan.Outcome, reason string, at time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.inFlight--
+	if m.inFlight--; m.inFlight == 0 && m.asker != "" {
+		select {
+		case m.nudge <- struct{}{}:
+		default:
+		}
+	}
 	return m.Buffered.Finish(ctx, m.lease, id, string(outcome), reason, at)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"composure/controller/store"
@@ -13,8 +14,14 @@ import (
 // noticed at once.
 const leaseTTL = 30 * time.Second
 
-// handover is how long a command waits for a running remediator to end what it is doing and to lend the stack.
-const handover = 30 * time.Second
+// How a command gets the stack from a running remediator. What it asks expires unless it is asked again: one that died does
+// not keep the remediator from its work. It waits for what is in flight, of which a graceful stop takes longest.
+const (
+	handover = 3 * time.Minute
+	asking   = 15 * time.Second // until what was asked expires
+	again    = 5 * time.Second  // until it is asked again
+	patience = 2 * time.Second  // until a person is told what is waited for
+)
 
 // remediator is how continuous mode calls itself in the lease: the one holder that lends it.
 const remediator = "reconcile"
@@ -38,37 +45,63 @@ func (m *memory) hold(ctx context.Context) error {
 	return nil
 }
 
-// acquire takes the lease. A running remediator is asked to lend it, which it does as soon as nothing is in flight; any
-// other holder is an error at once.
+// acquire takes the lease. A running remediator is asked to lend it, which it does as soon as nothing is in flight. A holder that
+// has let it expire has a moment to come back; any other one is an error at once.
 func (m *memory) acquire(ctx context.Context) (lease *store.Lease, err error) {
 	lease, err = m.Acquire(ctx, m.key, m.owner, leaseTTL)
 	var held *store.LeasedError
-	if !errors.As(err, &held) || held.Owner.Command != remediator {
+	if !errors.As(err, &held) || !held.Lapsed && held.Owner.Command != remediator {
 		return lease, err
 	}
-	ask := store.Override{
-		Stack: m.key, Kind: overrideHandover, Field: m.owner.Token, Owner: m.owner.Command, Created: time.Now(), Until: time.Now().Add(handover),
-	}
-	if err := m.SetOverride(ctx, ask); err != nil {
-		return nil, err
-	}
 	defer func() {
-		end := m.EndOverride(context.WithoutCancel(ctx), m.key, "", overrideHandover, ask.Field, m.owner.Command, time.Now())
-		err = errors.Join(err, end)
+		end := m.EndOverride(context.WithoutCancel(ctx), m.key, "", overrideHandover, m.owner.Token, m.owner.Command, time.Now())
+		if !errors.Is(end, store.ErrNotFound) {
+			err = errors.Join(err, end)
+		}
 	}()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for time.Now().Before(ask.Until) {
+	var asked time.Time
+	for began := time.Now(); time.Since(began) < handover; {
+		if time.Since(asked) >= again {
+			asked = time.Now()
+			if err := m.ask(ctx, asked); err != nil {
+				return nil, err
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		case <-ticker.C:
 		}
-		if lease, err = m.Acquire(ctx, m.key, m.owner, leaseTTL); err == nil || !errors.Is(err, store.ErrLeased) {
+		lease, err = m.Acquire(ctx, m.key, m.owner, leaseTTL)
+		if !errors.As(err, &held) || !held.Lapsed && held.Owner.Command != remediator {
 			return lease, err
+		}
+		if m.waits != nil && time.Since(began) >= patience {
+			m.waits(held)
+			m.waits = nil
 		}
 	}
 	return nil, fmt.Errorf("the running remediator did not lend the stack within %s, it has work in flight: %w", handover, err)
+}
+
+// waits tells a person what is waited for.
+func waits(out io.Writer) func(*store.LeasedError) {
+	return func(held *store.LeasedError) {
+		if held.Lapsed {
+			fmt.Fprintf(out, "waiting a moment: %v\n", held)
+			return
+		}
+		fmt.Fprintln(out, "waiting for the running remediator to end what it has begun; it begins nothing new meanwhile")
+	}
+}
+
+// ask notes that this command wants the stack, for a while.
+func (m *memory) ask(ctx context.Context, now time.Time) error {
+	return m.SetOverride(ctx, store.Override{
+		Stack: m.key, Kind: overrideHandover, Field: m.owner.Token, Owner: m.owner.Command, Created: now, Until: now.Add(asking),
+	})
 }
 
 // close gives the lease back.

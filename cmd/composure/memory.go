@@ -26,9 +26,10 @@ type memory struct {
 	*store.Store
 	key   string // of the stack in the store
 	owner store.Owner
-	made  *images      // what this process builds; nil: nothing
-	log   *slog.Logger // nil: none
-	lost  func(error)  // called when somebody else has taken the lease over: nothing may be done to the stack from then on
+	made  *images                       // what this process builds; nil: nothing
+	log   *slog.Logger                  // nil: none
+	waits func(held *store.LeasedError) // tells that the lease is waited for; nil: nobody is told
+	lost  func(error)                   // called when somebody else has taken the lease over: nothing may be done to the stack from then on
 
 	lease *store.Lease       // nil: not needed yet
 	stop  context.CancelFunc // ends its heartbeat
@@ -41,7 +42,7 @@ func (a *app) openMemory(ctx context.Context, engineID string, stack *spec.Stack
 	if err != nil {
 		return nil, err
 	}
-	return &memory{Store: db, key: store.StackKey(engineID, stack.Name), owner: store.ThisProcess(command), lost: lost}, nil
+	return &memory{Store: db, key: store.StackKey(engineID, stack.Name), owner: store.ThisProcess(command), lost: lost, waits: waits(a.stderr)}, nil
 }
 
 // peekMemory opens the store to read, without the lease; nil when there is none yet: a report makes no store.

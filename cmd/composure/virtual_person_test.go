@@ -1,8 +1,12 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"composure/controller/store"
+	"composure/test/simengine"
 )
 
 // command runs a command as a person at a terminal beside the remediator, and wants it to work.
@@ -41,5 +45,83 @@ func TestVirtualPausedInBackoff(t *testing.T) {
 		if n := w.rungs("api"); n != tried {
 			t.Errorf("%d attempts although it was paused after %d", n, tried)
 		}
+	})
+}
+
+// busy is a stack in which a job is in flight at any moment: two services that are never well take turns to be restarted, and
+// take a minute to stop.
+func busy(w *world) {
+	for _, service := range []string{"api", "worker"} {
+		w.sim.Behave(service, func(simengine.Start) simengine.Behaviour {
+			return simengine.Behaviour{Healthy: func(time.Duration) bool { return false }, StopTakes: 55 * time.Second}
+		})
+	}
+	w.sim.Now("api", simengine.Behaviour{Healthy: func(time.Duration) bool { return false }, StopTakes: 55 * time.Second})
+	w.until(5*time.Minute, "the api is being restarted", func() bool { return w.calls("restart shop-api-1") == 1 })
+	w.sleep(10 * time.Second)
+	w.sim.Now("worker", simengine.Behaviour{Healthy: func(time.Duration) bool { return false }, StopTakes: 55 * time.Second})
+	w.until(5*time.Minute, "the worker is being restarted", func() bool { return w.calls("restart shop-worker-1") == 1 })
+}
+
+// neverWell lets the ladder restart gracefully for ever, without a pause.
+func neverWell(shop string) string {
+	shop = strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {remediation: {ladder: [graceful, escalate], attempts: 100, backoff: {initial: 1s, factor: 1, max: 1s}}}\n", 1)
+	return strings.Replace(shop, "image: sim/worker:1\n", "image: sim/worker:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+}
+
+// TestVirtualCommandBetweenJobs: the jobs of the remediator follow one another so closely that one is always in flight. A command
+// that asks for the stack gets it after those that are: nothing new is begun, which the plan says.
+func TestVirtualCommandBetweenJobs(t *testing.T) {
+	virtually(t, neverWell(shop), func(w *world) {
+		busy(w)
+		began := time.Now()
+		var said sharedBuffer
+		someone := w.someone()
+		someone.stderr = &said
+		ended := make(chan error, 1)
+		go func() {
+			root := newRoot(someone)
+			root.SetArgs([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host, "restart", "web"})
+			ended <- root.ExecuteContext(w.ctx)
+		}()
+		w.until(2*time.Minute, "the plan says who asks", func() bool { return strings.Contains(w.plan().String(), "`composure restart web` first") })
+		w.until(2*time.Minute, "it is done", func() bool { return len(ended) > 0 })
+		if err := <-ended; err != nil {
+			t.Errorf("the command ended with %v", err)
+		}
+		if took := time.Since(began); took > 90*time.Second { // 55 s for what was in flight, ten for the verdict
+			t.Errorf("it took %s", took)
+		}
+		if !strings.Contains(said.String(), "waiting for the running remediator") {
+			t.Errorf("who waits was not told why: %q", said.String())
+		}
+		if w.calls("restart shop-web-1") != 1 {
+			t.Errorf("the command did not act: %q", w.sim.Calls())
+		}
+		before := w.calls("restart shop-api-1") + w.calls("restart shop-worker-1")
+		w.until(3*time.Minute, "the remediator goes on", func() bool {
+			return w.calls("restart shop-api-1")+w.calls("restart shop-worker-1") > before
+		})
+		for _, service := range []string{"api", "worker"} {
+			w.sim.Behave(service, func(simengine.Start) simengine.Behaviour { return simengine.Behaviour{} })
+		}
+		w.until(10*time.Minute, "all is well", w.well)
+	})
+}
+
+// TestVirtualDeadAsker: a command that asked for the stack and died keeps it for seconds.
+func TestVirtualDeadAsker(t *testing.T) {
+	virtually(t, neverWell(shop), func(w *world) {
+		m := &memory{Store: w.mem.Store(), key: w.mem.stack, owner: store.ThisProcess("restart api")}
+		if err := m.ask(w.ctx, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(2 * time.Second)
+		w.sim.Stop("worker", 1)
+		w.sleep(5 * time.Second)
+		if w.sim.Of("worker")[0].State.Running {
+			t.Fatal("the stack was not given to who asked for it")
+		}
+		w.until(20*time.Second, "the worker is started again", func() bool { return w.sim.Of("worker")[0].State.Running })
 	})
 }

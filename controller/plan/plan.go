@@ -151,6 +151,24 @@ func (p Plan) Due() []Job {
 	return due
 }
 
+// Yield puts off whatever would begin something new, for a command that asks for the stack ("": none does). What a recreation
+// has begun is brought to its end: the service may be down until then.
+func (p *Plan) Yield(command string) {
+	if command == "" {
+		return
+	}
+	p.Decisions = nil
+	begun := p.Jobs[:0:0]
+	for _, j := range p.Jobs {
+		if j.Ends() || verb(j.Kind) == "recreate" && j.Steps[0].Op != Create {
+			begun = append(begun, j)
+			continue
+		}
+		p.Held = append(p.Held, Held{Key: j.Key, Service: j.Service, Reason: fmt.Sprintf("the stack is given to `composure %s` first, which asks for it", command)})
+	}
+	p.Jobs = begun
+}
+
 // Settled says whether nothing is to be done and nothing is held: the stack is converged.
 func (p Plan) Settled() bool { return len(p.Jobs) == 0 && len(p.Held) == 0 }
 

@@ -291,6 +291,7 @@ func (o outage) testLeaseTakenMeanwhile(t *testing.T) {
 	must(t, b.Verdict(ctx, l, "t1", "recovered", at))
 	must(t, b.Begin(ctx, l, Attempt{ID: "t2", Stack: other, StartedAt: at.Add(1e9)}))
 	o.up()
+	o.s.lapses.comeBack = 0
 	taken, err := o.s.Acquire(ctx, other, ThisProcess("another"), time.Hour)
 	must(t, err)
 	must(t, o.s.Verdict(ctx, taken, "t1", "failed", at))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -44,12 +45,19 @@ type Holding struct {
 }
 
 // LeasedError says who holds a stack. errors.Is(err, ErrLeased) recognises it.
-type LeasedError struct{ Holding }
+type LeasedError struct {
+	Holding
+	Lapsed bool // it has expired, and its holder may come back yet: whoever asks on gets it after a moment
+}
 
 // Error names the holder, so that a person can find it.
 func (e *LeasedError) Error() string {
-	return fmt.Sprintf("%v: by %q, pid %d on %s, since %s", ErrLeased, e.Owner.Command, e.Owner.PID, e.Owner.Host,
+	text := fmt.Sprintf("%v: by %q, pid %d on %s, since %s", ErrLeased, e.Owner.Command, e.Owner.PID, e.Owner.Host,
 		e.Since.Format(time.RFC3339))
+	if e.Lapsed {
+		text += ", who has not renewed it and may come back yet"
+	}
+	return text
 }
 
 // Is makes errors.Is(err, ErrLeased) true.
@@ -73,19 +81,65 @@ type leaseRow struct {
 	since, expires time.Time
 }
 
-// free says whether someone else may take the lease: released, expired, or its holder ended without releasing it.
-func (r leaseRow) free(now time.Time) bool {
-	return r.owner.Token == "" || !r.expires.After(now) || processDead(r.owner.PID, r.process)
-}
+// given says whether the lease is nobody's: released, or its holder ended without releasing it.
+func (r leaseRow) given() bool { return r.owner.Token == "" || processDead(r.owner.PID, r.process) }
+
+// lapsed says whether its holder has not renewed it in time.
+func (r leaseRow) lapsed(now time.Time) bool { return !r.expires.After(now) }
 
 func (r leaseRow) holding(stack string) Holding {
 	r.owner.Token = ""
 	return Holding{Stack: stack, Owner: r.owner, Since: r.since, Expires: r.expires}
 }
 
-// Acquire takes the lease of a stack for ttl, or returns a *LeasedError that names the holder. A lease is taken over
-// when it has expired, and at once when its holder is known to be dead: same boot of the same machine, same pid
-// namespace, and the process is gone. Between hosts the clocks must agree to well within ttl.
+// A lease that has expired is taken over after comeBack, in which whoever wants it has asked for it at least every asksOn. The
+// store may have been down, so that nobody could renew anything: the holder has gone on from memory, and what it did is not on
+// record yet. Once the store answers it renews within seconds.
+const (
+	comeBack = 10 * time.Second
+	asksOn   = 3 * time.Second
+)
+
+// lapses are the expired leases that this process has seen.
+type lapses struct {
+	comeBack, asksOn time.Duration
+
+	mu   sync.Mutex
+	seen map[string]lapse // by stack
+}
+
+// lapse is one, in a row of looks at it.
+type lapse struct {
+	fence       int64
+	expires     time.Time
+	first, last time.Time // looks
+}
+
+// over says whether the holder of an expired lease had its time to come back. One that has renewed it since is another lapse, and
+// so is a look after a gap, in which the store may have been down.
+func (l *lapses) over(stack string, r leaseRow, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one, known := l.seen[stack]
+	if !known || one.fence != r.fence || !one.expires.Equal(r.expires) || now.Sub(one.last) > l.asksOn {
+		one = lapse{fence: r.fence, expires: r.expires, first: now}
+	}
+	one.last = now
+	l.seen[stack] = one
+	return now.Sub(one.first) >= l.comeBack
+}
+
+// forget begins the row of looks anew: the store could not be asked.
+func (l *lapses) forget(stack string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.seen, stack)
+}
+
+// Acquire takes the lease of a stack for ttl, or returns a *LeasedError that names the holder. A lease is taken over at once
+// when its holder is known to be dead: same boot of the same machine, same pid namespace, and the process is gone. One that
+// has expired is taken over by whoever asks for it again and again for comeBack. Between hosts the clocks must agree to well
+// within ttl.
 func (s *Store) Acquire(ctx context.Context, stack string, o Owner, ttl time.Duration) (*Lease, error) {
 	if o.Token == "" {
 		o.Token = NewID()
@@ -103,10 +157,10 @@ func (s *Store) Acquire(ctx context.Context, stack string, o Owner, ttl time.Dur
 		switch {
 		case row.owner.Token == o.Token:
 			l.Fence = row.fence
-		case row.free(now):
+		case row.given() || row.lapsed(now) && s.lapses.over(stack, row, now):
 			l.Fence, row.since = row.fence+1, now
 		default:
-			return &LeasedError{row.holding(stack)}
+			return &LeasedError{row.holding(stack), row.lapsed(now)}
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE leases SET fence = $2, token = $3, host = $4, pid = $5, process = $6,
 			command = $7, since = $8, expires = $9 WHERE stack = $1`,
@@ -116,6 +170,7 @@ func (s *Store) Acquire(ctx context.Context, stack string, o Owner, ttl time.Dur
 	if held, ok := errors.AsType[*LeasedError](err); ok {
 		return nil, held
 	}
+	s.lapses.forget(stack)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +182,7 @@ func (s *Store) Holder(ctx context.Context, stack string) (Holding, error) {
 	row, err := scanLease(s.db.QueryRowContext(ctx,
 		`SELECT fence, token, host, pid, process, command, since, expires FROM leases WHERE stack = $1`, stack))
 	switch {
-	case errors.Is(err, sql.ErrNoRows), err == nil && row.free(time.Now()):
+	case errors.Is(err, sql.ErrNoRows), err == nil && (row.given() || row.lapsed(time.Now())):
 		return Holding{}, fmt.Errorf("lease of %s: %w", stack, ErrNotFound)
 	case err != nil:
 		return Holding{}, fmt.Errorf("read the lease: %w", err)
@@ -161,18 +216,28 @@ func (l *Lease) Renew(ctx context.Context) error {
 }
 
 // Heartbeat renews the lease three times a ttl until ctx ends (nil) or the lease is lost (ErrLeaseLost). While the
-// store is down it keeps trying: nobody else can take a lease from a store that is down.
+// store is down it tries every second, so that it is renewed at once when the store is back: nobody else can take a lease
+// from a store that is down, and then it has its time to come back.
 func (l *Lease) Heartbeat(ctx context.Context) error {
-	tick := time.NewTicker(max(l.TTL/3, time.Millisecond))
-	defer tick.Stop()
+	every := max(l.TTL/3, time.Millisecond)
+	next := time.NewTimer(every)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-next.C:
 		}
-		if err := l.Renew(ctx); errors.Is(err, ErrLeaseLost) {
+		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+		err := l.Renew(bounded)
+		cancel()
+		switch {
+		case errors.Is(err, ErrLeaseLost):
 			return err
+		case err != nil:
+			next.Reset(min(every, time.Second))
+		default:
+			next.Reset(every)
 		}
 	}
 }

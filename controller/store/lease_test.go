@@ -57,6 +57,7 @@ func testFencing(t *testing.T, p place) {
 	old, err := slept.Acquire(t.Context(), stack, ThisProcess("reconcile"), time.Nanosecond)
 	must(t, err)
 	must(t, slept.Begin(t.Context(), old, Attempt{ID: "a1", Stack: stack, StartedAt: at}))
+	s.lapses.comeBack = 0
 	taken := lease(t, s) // it has expired
 
 	is(t, slept.Begin(t.Context(), old, Attempt{ID: "a2", Stack: stack, StartedAt: at}), ErrFenced)
@@ -72,6 +73,97 @@ func testFencing(t *testing.T, p place) {
 	if len(open) != 1 || open[0].Outcome != "unknown" || open[0].Fence != old.Fence {
 		t.Fatalf("only what the old holder began in time is there: %+v", open)
 	}
+}
+
+// testLapse: a lease that has expired is not taken at the first look, since the store may have been down until then. Who
+// asks on gets it, unless its holder comes back.
+func testLapse(t *testing.T, p place) {
+	holder, s := p.open(t), p.open(t)
+	s.lapses.comeBack, s.lapses.asksOn = 50*time.Millisecond, time.Hour
+	lapsed := func() *Lease {
+		l, err := holder.Acquire(t.Context(), stack, ThisProcess("reconcile"), time.Nanosecond)
+		must(t, err)
+		return l
+	}
+	wants := func(want bool) error {
+		t.Helper()
+		_, err := s.Acquire(t.Context(), stack, ThisProcess("restart api"), time.Hour)
+		held, ok := errors.AsType[*LeasedError](err)
+		if !ok || held.Lapsed != want {
+			t.Fatalf("lapsed is not %v: %v", want, err)
+		}
+		return err
+	}
+
+	l := lapsed()
+	if text := wants(true).Error(); !contains(text, "may come back yet") {
+		t.Errorf("it says %q", text)
+	}
+	l.TTL = time.Hour
+	must(t, l.Renew(t.Context())) // it does
+	time.Sleep(2 * s.lapses.comeBack)
+	wants(false)
+
+	l.TTL = time.Nanosecond
+	must(t, l.Renew(t.Context()))
+	wants(true) // which is another lapse
+	first := time.Now()
+	taken, err := s.Acquire(t.Context(), stack, ThisProcess("restart api"), time.Hour)
+	for errors.Is(err, ErrLeased) {
+		taken, err = s.Acquire(t.Context(), stack, ThisProcess("restart api"), time.Hour)
+	}
+	must(t, err)
+	if took := time.Since(first); took < s.lapses.comeBack/2 {
+		t.Errorf("it had only %s to come back", took)
+	}
+	is(t, l.Renew(t.Context()), ErrLeaseLost)
+	must(t, taken.Release(t.Context()))
+
+	lapsed()
+	wants(true)
+	s.lapses.asksOn = 0 // a gap between two looks: the store may have been down
+	for range 3 {
+		time.Sleep(s.lapses.comeBack)
+		wants(true)
+	}
+	s.lapses.asksOn = time.Hour
+	wants(true)
+	down, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.Acquire(down, stack, ThisProcess("restart api"), time.Hour) // and so it may when it could not be asked
+	if err == nil || errors.Is(err, ErrLeased) {
+		t.Fatalf("asked in vain: %v", err)
+	}
+	time.Sleep(s.lapses.comeBack)
+	wants(true)
+}
+
+// TestHeartbeatAfterAnOutage: a lease that could not be renewed is renewed at once when the store is back, within the time in
+// which nobody takes it over.
+func TestHeartbeatAfterAnOutage(t *testing.T) {
+	dir := t.TempDir()
+	s, other := place{Options{StateDir: dir}}.open(t), place{Options{StateDir: dir}}.open(t)
+	l, err := s.Acquire(t.Context(), stack, ThisProcess("reconcile"), 30*time.Millisecond)
+	must(t, err)
+	must(t, other.exec(t.Context(), "take the table away", `ALTER TABLE leases RENAME TO away`))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Heartbeat(ctx) }()
+	time.Sleep(2 * l.TTL)
+	must(t, other.exec(t.Context(), "bring it back", `ALTER TABLE away RENAME TO leases`))
+	other.lapses.comeBack = time.Minute
+	for {
+		_, err := other.Acquire(t.Context(), stack, ThisProcess("restart api"), time.Hour)
+		held, ok := errors.AsType[*LeasedError](err)
+		if !ok {
+			t.Fatalf("taken over: %v", err)
+		}
+		if !held.Lapsed {
+			break
+		}
+	}
+	cancel()
+	must(t, <-ended)
 }
 
 func TestHeartbeatEndsWithItsContext(t *testing.T) {

@@ -54,6 +54,8 @@ type Store struct {
 	dir  string
 	kind dialect
 
+	lapses *lapses
+
 	driver   string        // of SQLite
 	stamp    func() string // with another driver; nil: nothing tells
 	unfenced bool          // the mirror of Buffered: it repeats what the real store is asked to fence
@@ -96,7 +98,10 @@ func DefaultStateDir() (string, error) {
 // one its contents were sealed with. Opening an up-to-date SQLite database costs a few milliseconds. Any number of
 // processes may open a new store at once. ErrKey and ErrSchema tell two refusals apart from a database that is down.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{log: o.Logger, dir: o.StateDir, driver: cmp.Or(o.Driver, ownDriver), stamp: o.Stamp}
+	s := &Store{
+		log: o.Logger, dir: o.StateDir, driver: cmp.Or(o.Driver, ownDriver), stamp: o.Stamp,
+		lapses: &lapses{comeBack: comeBack, asksOn: asksOn, seen: map[string]lapse{}},
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -55,6 +55,7 @@ func TestStore(t *testing.T) {
 		{"lease of a dead process", testLeaseOfDeadProcess},
 		{"lease contended by processes", testLeaseContended},
 		{"fencing", testFencing},
+		{"lapse", testLapse},
 		{"revisions", testRevisions},
 		{"stable revisions", testStable},
 		{"attempts", testAttempts},
