@@ -50,6 +50,9 @@ type outside struct {
 	// load makes the stack of files that were read.
 	load func(context.Context, *spec.Files) (*spec.Stack, error)
 
+	// model reads the model of what was applied, as spec.FromCanonical does.
+	model func(data []byte, like *spec.Stack) (*spec.Stack, error)
+
 	// measure makes the integrity checks of a service.
 	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
 }

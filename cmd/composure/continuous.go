@@ -218,7 +218,10 @@ func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID s
 	if err != nil {
 		return nil, err
 	}
-	m := &healMemory{Buffered: buffered, eng: eng, engine: engineID, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log, why: "not taken yet", nudge: make(chan struct{}, 1), measure: a.outside.measure, made: a.images(eng)}
+	m := &healMemory{
+		Buffered: buffered, eng: eng, engine: engineID, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log,
+		why: "not taken yet", nudge: make(chan struct{}, 1), measure: a.outside.measure, made: a.images(eng), models: models{from: a.outside.model},
+	}
 	if m.measure == nil {
 		m.measure = a.examiner(eng).Measure
 	}

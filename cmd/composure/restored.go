@@ -15,8 +15,9 @@ import (
 // models is the model of a revision as it was read last: that takes milliseconds, every pass asks, and only a deployment
 // or an edited file changes it. Only one goroutine uses it at a time.
 type models struct {
-	id    string      // of the revision, which is its content's
-	like  *spec.Stack // the file it was read beside
+	from  func(data []byte, like *spec.Stack) (*spec.Stack, error) // nil: spec.FromCanonical
+	id    string                                                   // of the revision, which is its content's
+	like  *spec.Stack                                              // the file it was read beside
 	stack *spec.Stack
 }
 
@@ -24,11 +25,15 @@ func (m *models) read(r store.Revision, like *spec.Stack) (*spec.Stack, error) {
 	if m.stack != nil && m.id == r.ID && m.like == like {
 		return m.stack, nil
 	}
-	stack, err := spec.FromCanonical(r.Model, like)
+	from := m.from
+	if from == nil {
+		from = spec.FromCanonical
+	}
+	stack, err := from(r.Model, like)
 	if err != nil {
 		return nil, err
 	}
-	*m = models{r.ID, like, stack}
+	m.id, m.like, m.stack = r.ID, like, stack
 	return stack, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -45,10 +46,12 @@ func look[T any](ctx context.Context, a *answers, question string, ask func(cont
 	q := &asking{before: before.body}
 	value, err := ask(context.WithValue(ctx, askingKey{}, q))
 	switch {
-	case err != nil || q.body == nil:
+	case err != nil:
 		return value, err
 	case q.same:
 		return before.value.(T), nil
+	case q.body == nil:
+		return value, nil
 	}
 	a.keep(question, answered{q.body, value})
 	return value, nil
@@ -73,22 +76,29 @@ func (u unchanged) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || !is || answer.StatusCode != http.StatusOK {
 		return answer, err
 	}
-	body, err := io.ReadAll(answer.Body)
+	read := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(read)
+	read.Reset()
+	_, err = read.ReadFrom(answer.Body)
 	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), broken{err}))
+		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(bytes.Clone(read.Bytes())), broken{err}))
 		return answer, nil
 	}
-	q.body, q.same = body, len(body) > 0 && bytes.Equal(body, q.before)
-	rest := body
-	if q.same {
-		rest = []byte("{}")
-		if body[0] == '[' {
-			rest = []byte("[]")
-		}
+	if q.same = read.Len() > 0 && bytes.Equal(read.Bytes(), q.before); !q.same {
+		q.body = bytes.Clone(read.Bytes())
+		answer.Body = io.NopCloser(bytes.NewReader(q.body))
+		return answer, nil
 	}
-	answer.Body = io.NopCloser(bytes.NewReader(rest))
+	rest := "{}"
+	if q.before[0] == '[' {
+		rest = "[]"
+	}
+	answer.Body = io.NopCloser(strings.NewReader(rest))
 	return answer, nil
 }
+
+// buffers hold answers until they have been compared.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // broken is a body that breaks off.
 type broken struct{ err error }

@@ -47,7 +47,7 @@ func (w *world) newProcess(kind string) *Process {
 		stamp = nil
 	}
 	return &Process{
-		Files: []string{w.file}, StateDir: p.dir, Driver: driverName, Stamp: stamp, Load: w.load, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
+		Files: []string{w.file}, StateDir: p.dir, Driver: driverName, Stamp: stamp, Load: w.load, Model: w.model, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
 		Log: slog.New(w.journal.handler(name)), Out: w.journal.writer(name), Interval: w.interval, Passed: w.check.passed(p), process: p,
 	}
 }

@@ -35,6 +35,7 @@ type Process struct {
 	Driver   string        // of database/sql
 	Stamp    func() string // which changes with what that writes; nil: nothing tells
 	Load     func(context.Context, *spec.Files) (*spec.Stack, error)
+	Model    func(data []byte, like *spec.Stack) (*spec.Stack, error)
 	Host     string // of the engine
 	Dial     observe.DialFunc
 	Calls    func(http.RoundTripper) http.RoundTripper // which answers some calls by itself

@@ -37,7 +37,7 @@ type world struct {
 	running  sync.WaitGroup
 
 	records *sql.DB
-	loaded  sync.Map     // stacks that were made, by what the files say
+	loaded  sync.Map     // stacks that were made, by what the files or the model say
 	writes  atomic.Int64 // to the store
 	probed  atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
 
@@ -194,6 +194,24 @@ func (w *world) load(ctx context.Context, files *spec.Files) (*spec.Stack, error
 		w.loaded.Store(text, stack)
 	}
 	return stack, err
+}
+
+// model reads the model of what was applied, once for all who read it beside the same file.
+func (w *world) model(data []byte, like *spec.Stack) (*spec.Stack, error) {
+	key := readModel{string(data), like}
+	if made, ok := w.loaded.Load(key); ok {
+		return made.(*spec.Stack), nil
+	}
+	stack, err := spec.FromCanonical(data, like)
+	if err == nil {
+		w.loaded.Store(key, stack)
+	}
+	return stack, err
+}
+
+type readModel struct {
+	text string
+	like *spec.Stack
 }
 
 // result is what the run came to.

@@ -78,8 +78,10 @@ func (e *Engine) TakePhoto() {
 
 // faulty answers, as well as the faults let it.
 func (e *Engine) faulty(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	body, _ := io.ReadAll(r.Body) // what was sent stays with the engine, also when the caller goes away
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.Body != http.NoBody {
+		body, _ := io.ReadAll(r.Body) // what was sent stays with the engine, also when the caller goes away
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	e.mu.Lock()
 	asleep, trouble := e.asleep, e.trouble
 	e.mu.Unlock()

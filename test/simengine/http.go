@@ -41,10 +41,8 @@ func (e *Engine) Handler() http.Handler {
 		r = arrived(r)
 		r.URL.Path = unversioned(r.URL.Path)
 		r.URL.RawPath = unversioned(r.URL.RawPath)
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Builder-Version", "1")
-		w.Header().Set("Ostype", "linux")
-		w.Header().Set("Date", e.date())
+		header := w.Header()
+		header["Api-Version"], header["Builder-Version"], header["Ostype"], header["Date"] = api, builder, linux, []string{e.date()}
 		e.faulty(w, r, mux)
 	})
 }
@@ -192,11 +190,19 @@ func logs(w http.ResponseWriter, r *http.Request, i *instance) error {
 	return nil
 }
 
+// reply answers with a body, or with one that is encoded already.
 func reply(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header()["Content-Type"] = asJSON
 	w.WriteHeader(status)
+	if encoded, is := body.([]byte); is {
+		_, _ = w.Write(encoded)
+		return
+	}
 	_ = json.NewEncoder(w).Encode(body)
 }
+
+// Values of headers that are the same in all answers.
+var asJSON, api, builder, linux = []string{"application/json"}, []string{"1.41"}, []string{"1"}, []string{"linux"}
 
 func fail(w http.ResponseWriter, status int, text string) {
 	reply(w, status, map[string]string{"message": text})

@@ -1,6 +1,7 @@
 package simengine
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -336,7 +337,10 @@ func (e *Engine) imageRequest(w http.ResponseWriter, r *http.Request) {
 	case found == nil:
 		fail(w, http.StatusNotFound, fmt.Sprintf("no such image: %s: No such image: %s", ref, ref))
 	case what == "json":
-		reply(w, http.StatusOK, found)
+		if e.encoded[found] == nil {
+			e.encoded[found], _ = json.Marshal(found)
+		}
+		reply(w, http.StatusOK, e.encoded[found])
 	case what == "tag":
 		e.called(r, Call{Op: "tag", On: ref})
 		repo := strings.TrimPrefix(strings.TrimPrefix(r.URL.Query().Get("repo"), "docker.io/"), "library/") // the client writes it out

@@ -54,7 +54,8 @@ type Engine struct {
 	containers  map[string]*instance // by id
 	networks    map[string]*network.Inspect
 	volumes     map[string]*volume.Volume
-	images      map[string]*image.InspectResponse // by reference and by id
+	images      map[string]*image.InspectResponse // by reference and by id; none is ever changed
+	encoded     map[*image.InspectResponse][]byte // as answers have them
 	behaviours  map[string]func(Start) Behaviour
 	starts      map[string]int
 	execs       map[string]*execution
@@ -85,7 +86,7 @@ type Engine struct {
 func New() *Engine {
 	e := &Engine{
 		containers: map[string]*instance{}, networks: map[string]*network.Inspect{}, volumes: map[string]*volume.Volume{},
-		images: map[string]*image.InspectResponse{}, behaviours: map[string]func(Start) Behaviour{}, starts: map[string]int{},
+		images: map[string]*image.InspectResponse{}, encoded: map[*image.InspectResponse][]byte{}, behaviours: map[string]func(Start) Behaviour{}, starts: map[string]int{},
 		execs: map[string]*execution{}, attempts: map[string]int{}, serials: map[string]int{}, hostPorts: map[string]bool{}, accept: make(chan net.Conn),
 	}
 	e.line, e.handler = e.Line(""), e.Handler()
@@ -207,7 +208,8 @@ func (e *Engine) publish(i *instance, action events.Action, attributes map[strin
 
 // tell emits a container event; labels overwrite attributes, as in the engine.
 func (e *Engine) tell(i *instance, action events.Action, attributes map[string]string) {
-	all := map[string]string{"name": i.name, "image": i.config.Image}
+	all := make(map[string]string, 2+len(attributes)+len(i.config.Labels))
+	all["name"], all["image"] = i.name, i.config.Image
 	for k, v := range attributes {
 		all[k] = v
 	}
