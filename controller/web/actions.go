@@ -158,10 +158,10 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	case !s.mayAct(r):
-		plain(w, http.StatusForbidden, "nobody can act here without a token")
+		s.plainPage(w, http.StatusForbidden, "error.html", shown{Title: "This cannot be done", Page: "Nobody can act here without a token."})
 		return
 	case !hasToken(r) && !s.sessions.ours(cookie(r), r.PostFormValue("form"), time.Now()):
-		plain(w, http.StatusForbidden, "this form is not of your session; go back and try again")
+		s.plainPage(w, http.StatusForbidden, "error.html", shown{Title: "This cannot be done", Page: "The form is not of your session: nothing was done. Go back to the service and try again."})
 		return
 	}
 	if a.Person = s.sessions.person(cookie(r), time.Now()); a.Person == "" {

@@ -103,7 +103,7 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if strings.Contains(r.Header.Get("Accept"), "text/html") { // also who sends a form after the session has ended
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}

@@ -54,6 +54,9 @@ func TestNothingWithoutTheToken(t *testing.T) {
 	if answer := ask(t, "GET", at+"/", "", "Accept", "text/html"); answer.StatusCode != 303 || answer.Header.Get("Location") != "/login" {
 		t.Errorf("a browser gets %d, %s", answer.StatusCode, answer.Header.Get("Location"))
 	}
+	if answer := ask(t, "POST", at+"/do/pause", "service=api", "Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode != 303 || answer.Header.Get("Location") != "/login" {
+		t.Errorf("a form that is sent after the session has ended gets %d, %s", answer.StatusCode, answer.Header.Get("Location"))
+	}
 	for _, path := range []string{"/", "/api/v1/status"} {
 		if got := ask(t, "GET", at+path, "", "Authorization", "Bearer "+secret).StatusCode; got != 200 {
 			t.Errorf("%s with the token: %d", path, got)
