@@ -33,7 +33,7 @@ func (s *Server) service(w http.ResponseWriter, r *http.Request) {
 		if err == nil {
 			p.History, err = s.Source.History(ctx, name, 20)
 		}
-		return shown{Title: name, Here: "overview", Status: now, Page: p}, err
+		return shown{Title: name, Here: "overview", Below: true, Status: now, Page: p}, err
 	})
 }
 
@@ -88,7 +88,7 @@ func (s *Server) incident(w http.ResponseWriter, r *http.Request) {
 			}
 			p.Pieces = append(p.Pieces, one)
 		}
-		return shown{Title: "Incident " + p.Short.ID, Here: "incidents", Status: now, Page: p}, err
+		return shown{Title: "Incident " + p.Short.ID, Here: "incidents", Below: true, Status: now, Page: p}, err
 	})
 }
 

@@ -26,14 +26,17 @@ var functions = template.FuncMap{
 	"pips":      pips,
 	"verdict":   verdictWord,
 	"headline":  headline,
+	"tally":     tally,
+	"tidings":   tidings,
+	"subjects":  subjects,
+	"count":     count,
 	"plot":      plot,
-	"highest":   highest,
+	"caption":   caption,
 	"lasting":   lasting,
 	"decided":   decided,
 	"line":      drift.Line,
 	"text":      harmlessText,
 	"image":     func(id string) string { return fmt.Sprintf("%.12s", strings.TrimPrefix(id, "sha256:")) },
-	"int64":     func(f float64) int64 { return int64(f) },
 }
 
 func percent(part, whole int64) int64 {
@@ -69,15 +72,7 @@ func verdictWord(v string) string {
 
 // headline says in one sentence how the stack is.
 func headline(s view.Status) string {
-	var ill, unsure []string
-	for _, one := range s.Services {
-		switch one.Verdict {
-		case "failed":
-			ill = append(ill, one.Service)
-		case "pending":
-			unsure = append(unsure, one.Service)
-		}
-	}
+	ill, unsure := verdicts(s)
 	switch {
 	case s.Down != nil:
 		return "The engine does not answer"
@@ -89,6 +84,19 @@ func headline(s view.Status) string {
 		return "Waiting for " + some(unsure)
 	}
 	return fmt.Sprintf("All is well with %s", count(len(s.Services), "service"))
+}
+
+// verdicts are the services that are not well, and those of which that is not known yet.
+func verdicts(s view.Status) (ill, unsure []string) {
+	for _, one := range s.Services {
+		switch one.Verdict {
+		case "failed":
+			ill = append(ill, one.Service)
+		case "pending":
+			unsure = append(unsure, one.Service)
+		}
+	}
+	return ill, unsure
 }
 
 // some are the first few of a list.

@@ -19,6 +19,17 @@ type operation struct {
 	Good      bool
 }
 
+// How says in words how it stands.
+func (o operation) How() string {
+	switch {
+	case o.Ended.IsZero():
+		return "goes on"
+	case o.Good:
+		return "done"
+	}
+	return "not done"
+}
+
 // shown is the operation as programs see it.
 func (o operation) shown() view.Action {
 	v := view.NewAction(o.Action.Kind, o.Title, o.Action.Service, o.Action.Incident, o.Action.Person)

@@ -95,11 +95,23 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 type shown struct {
 	Title  string
 	Here   string // the navigation entry that the page belongs to
+	Below  bool   // it is not that page itself, but one below it
 	Status view.Status
 	Page   any
 
 	Acts       bool        // who looks may act
 	Operations []operation // that were begun here
+}
+
+// Current says of an entry of the navigation whether it is this page, or leads to it; empty: neither.
+func (s shown) Current(entry string) string {
+	switch {
+	case s.Here != entry:
+		return ""
+	case s.Below:
+		return "true"
+	}
+	return "page"
 }
 
 // overview shows every service at one glance.

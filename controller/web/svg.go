@@ -11,10 +11,13 @@ import (
 // Pictures are SVG with classes and no style of their own: the strict policy refuses any. Each says in words what it
 // shows. Only numbers and escaped texts are written into them.
 
-// picture wraps shapes.
+// picture wraps shapes. Without a label it is hidden from readers: the words beside it say the same.
 func picture(class, label string, width, height int, shapes string) template.HTML {
-	return template.HTML(fmt.Sprintf(`<svg class="%s" role="img" aria-label="%s" viewBox="0 0 %d %d" preserveAspectRatio="none">%s</svg>`,
-		class, template.HTMLEscapeString(label), width, height, shapes))
+	said := fmt.Sprintf(`role="img" aria-label="%s"`, template.HTMLEscapeString(label))
+	if label == "" {
+		said = `aria-hidden="true"`
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="%s" %s viewBox="0 0 %d %d" preserveAspectRatio="none">%s</svg>`, class, said, width, height, shapes))
 }
 
 // heartbeat is a bar for each minute: tall for a failure, so that it is seen without colours too.
@@ -96,5 +99,5 @@ func pips(left, budget int) template.HTML {
 		class := map[bool]string{true: "left", false: "used"}[i < left]
 		fmt.Fprintf(&shapes, `<circle class="%s" cx="%d" cy="6" r="4"/>`, class, i*step+6)
 	}
-	return picture("pips", fmt.Sprintf("budget: %d of %d attempts left", left, budget), max(min(budget, shown), 1)*step, 12, shapes.String())
+	return picture("pips", "", max(min(budget, shown), 1)*step, 12, shapes.String())
 }

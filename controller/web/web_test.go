@@ -185,7 +185,7 @@ func TestOverview(t *testing.T) {
 	for _, text := range []string{
 		"1 of 2 services not well: api", "HTTP 503", "healthcheck_failing", "api 1: graceful, healthcheck_failing", "next try after the backoff",
 		`datetime="2026-11-23T12:00:40Z"`, "1 well, 0 not sure, 1 not well, 58 not known", "memory at 93 % of its limit",
-		"budget: 1 of 3 attempts left", "median 12 ms, 95th percentile 840 ms, 4 of 360 failed", "reconcile, pid 7 on host",
+		"1 of 3 left", "median 12 ms, 95th percentile 840 ms, 4 of 360 failed", "reconcile, pid 7 on host",
 	} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %q", text)
