@@ -72,7 +72,7 @@ test-unit: setup ## the systemd unit under a real systemd, in a container
 test-engines: setup ## the end-to-end tests against newer engines, in a chroot (as root; ENGINES="trixie forky")
 	@go run ./test/engines $(ENGINES)
 
-browser: setup ## the dashboard in a real browser while a fault heals (installs Chromium)
+browser: setup ## the dashboard in a real browser: a fault heals, keyboard only, accessibility (installs Chromium)
 	@hack/browser.sh
 	@go run ./hack/testsum -count=1 -timeout 15m ./test/browser
 
