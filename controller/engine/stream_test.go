@@ -101,7 +101,8 @@ func FuzzDemultiplex(f *testing.F) {
 		}
 		var theirs bytes.Buffer
 		_, theirErr := stdcopy.StdCopy(&theirs, &theirs, bytes.NewReader(stream))
-		if (err == nil) != (theirErr == nil) {
+		// What the engine has to say is told even when it is cut short; Docker's own says nothing then.
+		if theirErr != nil && err == nil || err != nil && theirErr == nil && !cutShort(stream) {
 			t.Fatalf("%v, Docker's own: %v", err, theirErr)
 		}
 		if whole := theirs.String(); err == nil && !cutShort(stream) && !strings.HasSuffix(whole, kept) {
