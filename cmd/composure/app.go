@@ -47,6 +47,9 @@ type outside struct {
 	stamp  func() string                             // changes with what that driver writes
 	calls  func(http.RoundTripper) http.RoundTripper // stands before the engine's transport
 
+	// stirs tells of what is written in a directory, as stirs does.
+	stirs func(ctx context.Context, dir string, log *slog.Logger) <-chan struct{}
+
 	// load makes the stack of files that were read.
 	load func(context.Context, *spec.Files) (*spec.Stack, error)
 

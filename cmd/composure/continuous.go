@@ -189,7 +189,7 @@ func (r *remediation) heal(ctx context.Context, interval time.Duration, hangup <
 		r.about = about
 		end(errOtherEngine)
 	}
-	beside.Go(func() { r.memory.keepLease(leased) })
+	beside.Go(func() { r.memory.keepLease(leased, r.app.storeStirs(leased, r.memory.dir, r.log)) })
 	beside.Go(func() { r.memory.post.run(ctx) })
 	beside.Go(func() { r.memory.writeSamples(ctx) })
 	beside.Go(func() { r.memory.tidy(ctx) })
@@ -201,6 +201,17 @@ func (r *remediation) heal(ctx context.Context, interval time.Duration, hangup <
 		err = errOtherEngine
 	}
 	return err
+}
+
+// storeStirs tells when somebody has written to the store; nil: it has to be asked.
+func (a *app) storeStirs(ctx context.Context, dir string, log *slog.Logger) <-chan struct{} {
+	switch {
+	case a.storeURL != "":
+		return nil
+	case a.outside.stirs != nil:
+		return a.outside.stirs(ctx, dir, log)
+	}
+	return stirs(ctx, dir, log)
 }
 
 // openHealMemory opens the store for the remediator.

@@ -55,25 +55,54 @@ type healMemory struct {
 	stamp    string        // of the store when it was last looked at
 }
 
+// How often the lease is renewed, and how often it is looked whether there is anything else to do about it where nothing tells.
+const (
+	renewEvery = leaseTTL / 3
+	lookEvery  = time.Second
+	burst      = 100 * time.Millisecond // what is written together is heard of once
+)
+
 // keepLease holds the lease until ctx ends: takes it, renews it, and lends it while somebody asks for it and nothing is
-// in flight.
-func (m *healMemory) keepLease(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for n := 0; ctx.Err() == nil; n++ {
-		if renew := n%10 == 0; renew || m.stirred() {
+// in flight. stirs tells when the store was written to; nil: it is looked at every second.
+func (m *healMemory) keepLease(ctx context.Context, stirs <-chan struct{}) {
+	var renewed time.Time
+	timer, listening := time.NewTimer(0), stirs
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			continue
+		case <-listening:
+			listening = nil
+			timer.Reset(burst)
+			continue
+		case <-m.nudge:
+		case <-timer.C:
+		}
+		listening = stirs
+		if renew := time.Since(renewed) >= renewEvery; renew || m.stirred() {
+			if renew {
+				renewed = time.Now()
+			}
 			m.tendLease(ctx, renew)
 			if m.wake != nil && m.News(ctx) { // such as a pause: it counts from now on, and not from the next look
 				m.wake()
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-m.nudge:
-		case <-ticker.C:
+		if stirs == nil || m.restless() {
+			timer.Reset(lookEvery)
+		} else {
+			timer.Reset(max(time.Until(renewed.Add(renewEvery)), 0))
 		}
 	}
 	m.release(context.WithoutCancel(ctx))
+}
+
+// restless says whether the lease may have to be looked after before it is to be renewed, though nobody writes.
+func (m *healMemory) restless() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lease == nil || m.waited
 }
 
 // stirred says whether there may be anything to do about the lease before it is to be renewed: it is not held, a command

@@ -22,7 +22,7 @@ type program struct{}
 func (program) app(p *sim.Process) *app {
 	return &app{
 		stdin: strings.NewReader(""), stdout: p.Out, stderr: p.Out, files: p.Files, stateDir: p.StateDir, host: p.Host,
-		outside: outside{engine: p.Dial, calls: p.Calls, reach: p.Reach, driver: p.Driver, stamp: p.Stamp, load: p.Load, model: p.Model},
+		outside: outside{stirs: silent, engine: p.Dial, calls: p.Calls, reach: p.Reach, driver: p.Driver, stamp: p.Stamp, load: p.Load, model: p.Model},
 	}
 }
 

@@ -77,6 +77,9 @@ type world struct {
 	interval   time.Duration // of the remediator's looks
 }
 
+// silent is a directory that does not tell of what is written in it: whoever waits for the kernel stops virtual time.
+func silent(context.Context, string, *slog.Logger) <-chan struct{} { return nil }
+
 // virtually runs a test on a stack in a bubble, from the moment at which the stack runs well.
 func virtually(t *testing.T, compose string, test func(w *world)) {
 	virtuallyWith(t, compose, func(*world) {}, test)
@@ -97,7 +100,7 @@ func virtuallyWith(t *testing.T, compose string, prepare, test func(w *world)) {
 			files: []string{file}, stateDir: filepath.Join(dir, "state"), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard,
 			host: "unix:///simulated",
 		}}
-		w.app.outside = outside{engine: w.sim.Dial, reach: w.dial}
+		w.app.outside = outside{engine: w.sim.Dial, reach: w.dial, stirs: silent}
 		w.sim.Behave("migrate", func(simengine.Start) simengine.Behaviour { return simengine.Behaviour{ExitAfter: 2 * time.Second} })
 		for _, name := range []string{"db", "api", "web", "migrate", "worker"} {
 			w.sim.Image("sim/"+name+":1", dockerspec.DockerOCIImageConfig{})
