@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// said is an engine that says one thing.
+type said struct {
+	status int
+	body   string
+	ends   error // how the body ends
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *said) RoundTrip(*http.Request) (*http.Response, error) {
+	body := io.Reader(strings.NewReader(s.body))
+	if s.ends != nil {
+		body = io.MultiReader(body, broken{s.ends})
+	}
+	return &http.Response{StatusCode: s.status, Body: io.NopCloser(body)}, nil
+}
+
+// TestUnchanged: an answer is read once while it stays the same, and always as it is now.
+func TestUnchanged(t *testing.T) {
+	far, kept := &said{status: http.StatusOK}, &answers{}
+	reads := 0
+	ask := func(question string) (string, error) {
+		return look(t.Context(), kept, question, func(ctx context.Context) (string, error) {
+			answer, err := unchanged{far}.RoundTrip(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+			if err != nil {
+				return "", err
+			}
+			body, err := io.ReadAll(answer.Body)
+			if len(body) > len("{}") {
+				reads++
+			}
+			if answer.StatusCode != http.StatusOK {
+				err = errors.New(answer.Status)
+			}
+			return string(body), err
+		})
+	}
+	type step struct {
+		question, body string
+		status         int
+		ends           error
+		reads          int
+	}
+	broke := errors.New("it broke")
+	for n, s := range []step{
+		{"a", `{"n": 1}`, 200, nil, 1},
+		{"a", `{"n": 1}`, 200, nil, 1},
+		{"a", `{"n": 2}`, 200, nil, 2},
+		{"a", `{"n": 2}`, 200, broke, 3}, // which is no answer, and leaves what was
+		{"a", `{"n": 2}`, 500, nil, 4},
+		{"a", `{"n": 2}`, 200, nil, 4},
+		{"b", `{"n": 2}`, 200, nil, 5}, // another question
+		{"b", `[1, 2]`, 200, nil, 6},
+		{"b", `[1, 2]`, 200, nil, 6},
+		{"b", ``, 200, nil, 6},
+		{"b", ``, 200, nil, 6},
+		{"b", `[1, 2]`, 200, nil, 7},
+	} {
+		far.status, far.body, far.ends = s.status, s.body, s.ends
+		got, err := ask(s.question)
+		failed := s.ends != nil || s.status != http.StatusOK
+		if failed != (err != nil) || s.ends != nil && !errors.Is(err, s.ends) {
+			t.Errorf("%d: error %v", n, err)
+		}
+		if !failed && got != s.body || reads != s.reads {
+			t.Errorf("%d: %q is read as %q, %d times and not %d", n, s.body, got, reads, s.reads)
+		}
+	}
+}
+
+// TestUnchangedIsBounded: what is remembered does not grow without end.
+func TestUnchangedIsBounded(t *testing.T) {
+	kept := &answers{}
+	for n := range 2*most + 1 {
+		kept.keep(strings.Repeat("x", n), answered{})
+	}
+	if diff := cmp.Diff(1, len(kept.kept)); diff != "" {
+		t.Errorf("answers that are kept (-want +got):\n%s", diff)
+	}
+}
