@@ -19,7 +19,6 @@ type models struct {
 	id    string                                                   // of the revision, which is its content's
 	like  *spec.Stack                                              // the file it was read beside
 	stack *spec.Stack
-	cared *spec.Stack // the same, healed as the file says; nil: not asked for yet
 }
 
 func (m *models) read(r store.Revision, like *spec.Stack) (*spec.Stack, error) {
@@ -34,16 +33,8 @@ func (m *models) read(r store.Revision, like *spec.Stack) (*spec.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.id, m.like, m.stack, m.cared = r.ID, like, stack, nil
+	m.id, m.like, m.stack = r.ID, like, stack
 	return stack, nil
-}
-
-// healed is what was read last, with the policies of the file.
-func (m *models) healed() *spec.Stack {
-	if m.cared == nil {
-		m.cared = m.stack.WithPolicies(m.like)
-	}
-	return m.cared
 }
 
 // before is what ran well before what was applied last, by service: only another deployment changes it, and every pass asks. Only
@@ -87,7 +78,7 @@ func (m *healMemory) Desired(ctx context.Context, file *spec.Stack, now time.Tim
 		if d.Applied, err = m.models.read(last, file); err != nil {
 			return d, fmt.Errorf("read the revision %s: %w", last.ID, err)
 		}
-		d.Stack = m.models.healed()
+		d.Stack = d.Applied.WithPolicies(file)
 		m.rollbacks(ctx, last, d)
 	}
 	overrides, err := m.Overrides(ctx, now)

@@ -73,7 +73,7 @@ func NewBuffered(ctx context.Context, s *Store, stack string) (*Buffered, error)
 	if err != nil {
 		return nil, fmt.Errorf("mirror the store: %w", err)
 	}
-	b := &Buffered{stack: stack, store: s, mirror: &Store{db: db, kind: sqlite, key: s.key, log: s.log, model: &lastModel{}, unfenced: true}}
+	b := &Buffered{stack: stack, store: s, mirror: &Store{db: db, kind: sqlite, key: s.key, log: s.log, unfenced: true}}
 	if err := b.mirror.createSchema(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("mirror the store: %w", err), db.Close())
 	}

@@ -1,14 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -114,31 +112,10 @@ func (s *Store) revision(ctx context.Context, text string, args ...any) (Revisio
 	if err != nil {
 		return Revision{}, fmt.Errorf("read the revision: %w", err)
 	}
-	if r.Model, err = s.model.unpack(s.key, revisionRow(r.Stack, r.ID), r.Model); err != nil {
+	if r.Model, err = s.key.unpack(revisionRow(r.Stack, r.ID), r.Model); err != nil {
 		return Revision{}, err
 	}
 	return r.Revision, nil
-}
-
-// lastModel is the model that was unpacked last: every pass reads it, and only a deployment changes it. It is safe for
-// concurrent use.
-type lastModel struct {
-	mu            sync.Mutex
-	row           string
-	packed, plain []byte
-}
-
-func (m *lastModel) unpack(key sealer, row string, packed []byte) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if row != m.row || !bytes.Equal(packed, m.packed) {
-		plain, err := key.unpack(row, packed)
-		if err != nil {
-			return nil, err
-		}
-		m.row, m.packed, m.plain = row, packed, plain
-	}
-	return bytes.Clone(m.plain), nil
 }
 
 // Revisions returns the revisions of a stack, last applied first, without their models; at most limit when it is above 0.

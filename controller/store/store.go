@@ -58,8 +58,7 @@ type Store struct {
 
 	driver   string        // of SQLite
 	stamp    func() string // with another driver; nil: nothing tells
-	model    *lastModel
-	unfenced bool // the mirror of Buffered: it repeats what the real store is asked to fence
+	unfenced bool          // the mirror of Buffered: it repeats what the real store is asked to fence
 }
 
 // ownDriver is SQLite's own.
@@ -101,7 +100,7 @@ func DefaultStateDir() (string, error) {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		log: o.Logger, dir: o.StateDir, driver: cmp.Or(o.Driver, ownDriver), stamp: o.Stamp,
-		lapses: &lapses{comeBack: comeBack, asksOn: asksOn, seen: map[string]lapse{}}, model: &lastModel{},
+		lapses: &lapses{comeBack: comeBack, asksOn: asksOn, seen: map[string]lapse{}},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
