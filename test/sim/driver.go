@@ -31,34 +31,33 @@ type faultyDriver struct{ driver.Driver }
 
 // Open implements driver.Driver.
 func (d faultyDriver) Open(name string) (driver.Conn, error) {
+	c, err := d.Driver.Open(name)
+	if err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(name)
 	if err != nil {
 		return nil, err
 	}
+	memory := ""
+	if u.Opaque == ":memory:" {
+		memory = name
+	}
 	owner, _ := owners.Load(filepath.Dir(u.Path))
 	p, _ := owner.(*process)
-	c := &faultyConn{p: p, home: &mirrors}
-	if p != nil {
-		c.home = &p.w.sessions
-	}
-	if c.session = c.home.take(); c.session == nil {
-		conn, err := d.Driver.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		c.session = newSession(conn)
-	}
-	return c, nil
+	return &faultyConn{Conn: c, p: p, kept: map[string]*faultyStmt{}, memory: memory}, nil
 }
 
-// faultyConn is a connection of one process. No statement sees its context: SQLite has a goroutine wait for the end of one, and
-// no time goes by while a statement runs.
+// faultyConn is a connection of one process. It keeps prepared statements: SQLite takes longer to read a statement than to
+// run it, and a simulation runs the same few a million times. No statement sees its context: SQLite has a goroutine wait for
+// the end of one, and no time goes by while a statement runs.
 type faultyConn struct {
-	*session
-	p       *process  // nil: a database in memory, which nobody takes away
-	home    *sessions // where the session goes in the end
-	scripts []string  // which make the schema of a database in memory, and have not run yet
-	busy    bool      // in a transaction
+	driver.Conn
+	p    *process
+	kept map[string]*faultyStmt
+
+	memory  string   // the name of a database in memory
+	scripts []string // which make its schema, and have not run yet
 }
 
 func (c *faultyConn) fails(writes bool) error {
@@ -77,7 +76,7 @@ func (c *faultyConn) wrote() {
 
 // defers says whether a statement is a script that makes the schema of a database in memory: it runs before the first other one.
 func (c *faultyConn) defers(query string) bool {
-	if c.p != nil || !strings.Contains(query, ";") {
+	if c.memory == "" || len(c.kept) > 0 || !strings.Contains(query, ";") {
 		return false
 	}
 	c.scripts = append(c.scripts, query)
@@ -90,15 +89,30 @@ func (c *faultyConn) catchUp(ctx context.Context) error {
 	if c.scripts = nil; scripts == nil {
 		return nil
 	}
-	return c.empty(ctx, scripts)
+	made, err := withSchema(ctx, c.memory, c.Conn, scripts)
+	if err == nil {
+		c.Conn = made
+	}
+	return err
 }
 
 // prepared is a statement that is kept; nil for a script of several.
-func (c *faultyConn) prepared(ctx context.Context, query string) (driver.Stmt, error) {
+func (c *faultyConn) prepared(ctx context.Context, query string) (*faultyStmt, error) {
 	if err := c.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	return c.session.prepared(ctx, query)
+	if strings.Contains(query, ";") {
+		return nil, nil
+	}
+	if s := c.kept[query]; s != nil {
+		return s, nil
+	}
+	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	c.kept[query] = &faultyStmt{s, c}
+	return c.kept[query], nil
 }
 
 // BeginTx implements driver.ConnBeginTx.
@@ -110,7 +124,6 @@ func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx
 		return nil, err
 	}
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-	c.busy = err == nil
 	return &faultyTx{tx, c}, err
 }
 
@@ -128,7 +141,7 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 		if err != nil {
 			return nil, err
 		}
-		return s.(driver.StmtExecContext).ExecContext(ctx, args)
+		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 	}
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
@@ -146,7 +159,7 @@ func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driv
 		if err != nil {
 			return nil, err
 		}
-		return s.(driver.StmtQueryContext).QueryContext(ctx, args)
+		return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 	}
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
@@ -184,11 +197,10 @@ func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue)
 
 // Close implements driver.Conn.
 func (c *faultyConn) Close() error {
-	if c.busy {
-		return c.session.close()
+	for _, s := range c.kept {
+		_ = s.Stmt.Close()
 	}
-	c.home.give(c.session)
-	return nil
+	return c.Conn.Close()
 }
 
 // faultyTx is a transaction. Its answer can be lost after it was committed.
@@ -200,10 +212,9 @@ type faultyTx struct {
 // Commit implements driver.Tx.
 func (t *faultyTx) Commit() error {
 	if err := t.c.fails(true); err != nil {
-		return errors.Join(err, t.Rollback())
+		return errors.Join(err, t.Tx.Rollback())
 	}
 	defer t.c.wrote()
-	t.c.busy = false
 	if err := t.Tx.Commit(); err != nil {
 		return err
 	}
@@ -211,10 +222,4 @@ func (t *faultyTx) Commit() error {
 		return errStore
 	}
 	return nil
-}
-
-// Rollback implements driver.Tx.
-func (t *faultyTx) Rollback() error {
-	t.c.busy = false
-	return t.Tx.Rollback()
 }

@@ -2,9 +2,15 @@ package sim
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+
+	"modernc.org/sqlite"
 
 	"composure/controller/store"
 )
@@ -43,4 +49,33 @@ func makeState(dir string) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+// schemas are databases in memory with a schema and nothing else, by the scripts that made it.
+var schemas sync.Map // string → driver.Conn
+
+// withSchema is a database in memory of that name like a fresh one on which scripts have run.
+func withSchema(ctx context.Context, name string, fresh driver.Conn, scripts []string) (driver.Conn, error) {
+	key := strings.Join(scripts, "\n")
+	made, ok := schemas.Load(key)
+	if !ok {
+		for _, script := range scripts {
+			if _, err := fresh.(driver.ExecerContext).ExecContext(ctx, script, nil); err != nil {
+				return nil, fmt.Errorf("make the schema: %w", err)
+			}
+		}
+		made, _ = schemas.LoadOrStore(key, fresh)
+	} else if err := fresh.Close(); err != nil {
+		return nil, err
+	}
+	copying, err := made.(interface {
+		NewBackup(string) (*sqlite.Backup, error)
+	}).NewBackup(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := copying.Step(-1); err != nil { // all of it
+		return nil, errors.Join(err, copying.Finish())
+	}
+	return copying.Commit()
 }

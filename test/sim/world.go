@@ -36,11 +36,10 @@ type world struct {
 	people   people
 	running  sync.WaitGroup
 
-	records  *sql.DB
-	sessions sessions     // with the store
-	loaded   sync.Map     // stacks that were made, by what the files or the model say
-	writes   atomic.Int64 // to the store
-	probed   atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
+	records *sql.DB
+	loaded  sync.Map     // stacks that were made, by what the files or the model say
+	writes  atomic.Int64 // to the store
+	probed  atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
 
 	mu          sync.Mutex
 	serial      int
@@ -152,7 +151,6 @@ func (w *world) finish() {
 	}
 	w.running.Wait()
 	_ = w.records.Close()
-	w.sessions.close()
 }
 
 // current is the remediator that was started last.
