@@ -283,7 +283,6 @@ func updateNow(w http.ResponseWriter, r *http.Request, i *instance) error {
 	if err := overlay(&i.host.Resources, u.Resources); err != nil {
 		return err
 	}
-	i.said = said{} // what was set may be written into the same memory
 	i.e.publish(i, events.ActionUpdate, nil)
 	reply(w, http.StatusOK, container.UpdateResponse{})
 	return nil

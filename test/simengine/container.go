@@ -2,11 +2,9 @@ package simengine
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +44,6 @@ type instance struct {
 	ended    chan struct{} // closed at the end of the process
 	log      []line
 	leaked   int // processes that hanging checks have left
-	said     said
 }
 
 type line struct {
@@ -247,25 +244,6 @@ func (i *instance) inspect() container.InspectResponse {
 		},
 		Config: &config, NetworkSettings: &container.NetworkSettings{Networks: networks, NetworkSettingsBase: container.NetworkSettingsBase{Ports: i.mapped()}}, Mounts: i.mounts(),
 	}
-}
-
-// said is an answer, and how it is written.
-type said struct {
-	answer  container.InspectResponse
-	encoded []byte
-}
-
-// encode is how an answer is written. Most are as the one before: to compare takes a fraction of the time, for what was not set
-// anew since is the same memory.
-func (i *instance) encode(answer container.InspectResponse) []byte {
-	if i.said.encoded == nil || !reflect.DeepEqual(answer, i.said.answer) {
-		encoded, err := json.Marshal(answer)
-		if err != nil {
-			panic(err)
-		}
-		i.said = said{answer, encoded}
-	}
-	return i.said.encoded
 }
 
 // mounts are the mount points that follow from the create request.

@@ -38,7 +38,6 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 			response, err = nil, errors.Join(r.Context().Err(), io.EOF)
 		}
 	}()
-	stretch(len(r.URL.Path))
 	asked := r.WithContext(context.WithValue(r.Context(), directKey{}, caller{d.line, breaks}))
 	u := *r.URL
 	asked.URL, asked.Body = &u, http.NoBody
@@ -48,15 +47,6 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 		Status: http.StatusText(kept.status), StatusCode: kept.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
 		Header: kept.header, Body: io.NopCloser(&kept.body), ContentLength: int64(kept.body.Len()),
 	}, nil
-}
-
-// stretch lets the stack of this goroutine grow to what an answer needs at once: else it grows in steps, each of which copies it,
-// and that is a twelfth of a simulation, in which every look has a goroutine of its own.
-//
-//go:noinline
-func stretch(n int) byte {
-	var room [8 << 10]byte
-	return room[n%len(room)]
 }
 
 // caller is who is answered without a connection.

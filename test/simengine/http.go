@@ -115,7 +115,7 @@ func (e *Engine) looks(mux *http.ServeMux) {
 		if !isTrue(r.URL.Query().Get("size")) {
 			found.SizeRw = nil
 		}
-		reply(w, http.StatusOK, i.encode(found))
+		reply(w, http.StatusOK, found)
 		return nil
 	}), "size")
 	e.route(mux, "GET /containers/{id}/logs", e.with(logs), "tail", "since", "timestamps", "stdout", "stderr", "follow", "until", "details")
