@@ -67,6 +67,9 @@ type world struct {
 
 	process *remediation // that runs, or ran last
 
+	writes    *writes // with which of them a process dies; nil: none is counted
+	processes int     // that had a path of their own to the store
+
 	mu      sync.Mutex
 	answers func(address string) int // status of what answers at an address; 0: nobody listens
 	last    controller.Pass
@@ -87,12 +90,14 @@ func virtually(t *testing.T, compose string, test func(w *world)) {
 
 // virtuallyWith prepares the world before the remediator starts.
 func virtuallyWith(t *testing.T, compose string, prepare, test func(w *world)) {
-	dir := t.TempDir()
+	dir := inMemory(t)
 	file := filepath.Join(dir, "compose.yaml")
 	if err := os.WriteFile(file, []byte(compose), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(inner *testing.T) {
+		written(inner, file)
+		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(inner.Context())
 		defer synctest.Wait()
 		defer cancel()
@@ -124,13 +129,39 @@ func virtuallyWith(t *testing.T, compose string, prepare, test func(w *world)) {
 	})
 }
 
+// inMemory is a directory for a test, in memory where the machine has a place there: a store waits for the disk at each write,
+// which takes longer than all else.
+func inMemory(t *testing.T) string {
+	if info, err := os.Stat("/dev/shm"); err != nil || !info.IsDir() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "composure-virtual-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// written gives a file the time of the bubble: the file system's own clock is another one, and a file that was written after it was
+// read is read again.
+func written(t *testing.T, file string) {
+	if err := os.Chtimes(file, time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // start starts a remediator, as `composure reconcile` does.
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
 	line, log := w.sim.Line("remediator"), &processLog{journal: w.log}
 	w.app.outside.engine = line.Dial
-	r, err := w.app.remediate(ctx, slog.New(log))
+	by := w.app
+	if w.writes != nil {
+		by = w.ownApp(func() { log.closed.Store(true); line.Cut(); cancel() })
+	}
+	r, err := by.remediate(ctx, slog.New(log))
 	if err != nil {
 		w.t.Fatal(err)
 	}

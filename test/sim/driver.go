@@ -7,21 +7,38 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
 	sqlitedriver "modernc.org/sqlite"
 )
 
-// driverName is the database driver that the processes of a simulation use: SQLite's, which can be taken away from them.
-const driverName = "sqlite-sim"
+// Driver is the database driver that the processes of a simulation use: SQLite's, which can be taken away from them.
+const Driver = "sqlite-sim"
 
 func init() { // a driver can be registered once in a process
-	sql.Register(driverName, faultyDriver{&sqlitedriver.Driver{}})
+	sql.Register(Driver, faultyDriver{&sqlitedriver.Driver{}})
+}
+
+// Owner is a process, as its store sees it.
+type Owner interface {
+	// Fails is asked before each statement.
+	Fails(writes bool) error
+	// Wrote is told when something is written for good, and of what tables. An error is the answer in the place of success.
+	Wrote(tables []string, tx bool) error
+	// Stirred is told that something may have been written.
+	Stirred()
 }
 
 // owners are the processes by the directory through which they reach the store.
 var owners sync.Map
+
+// Own makes a process the owner of what is opened in a directory from now on.
+func Own(dir string, o Owner) { owners.Store(dir, o) }
+
+// written finds the table that a statement writes to.
+var written = regexp.MustCompile(`^\s*(?i:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)`)
 
 // errStore is what a store that is taken away says.
 var errStore = errors.New("simulated: the database cannot be reached")
@@ -44,7 +61,7 @@ func (d faultyDriver) Open(name string) (driver.Conn, error) {
 		memory = name
 	}
 	owner, _ := owners.Load(filepath.Dir(u.Path))
-	p, _ := owner.(*process)
+	p, _ := owner.(Owner)
 	return &faultyConn{Conn: c, p: p, kept: map[string]*faultyStmt{}, memory: memory}, nil
 }
 
@@ -53,8 +70,10 @@ func (d faultyDriver) Open(name string) (driver.Conn, error) {
 // the end of one, and no time goes by while a statement runs.
 type faultyConn struct {
 	driver.Conn
-	p    *process
-	kept map[string]*faultyStmt
+	p      Owner // nil: nobody's
+	kept   map[string]*faultyStmt
+	tx     bool     // a transaction is open
+	tables []string // that it has written to
 
 	memory  string   // the name of a database in memory
 	scripts []string // which make its schema, and have not run yet
@@ -64,13 +83,27 @@ func (c *faultyConn) fails(writes bool) error {
 	if c.p == nil {
 		return nil
 	}
-	return c.p.storeFails(writes)
+	return c.p.Fails(writes)
 }
 
-// wrote notes that something may have been written.
-func (c *faultyConn) wrote() {
+// wrote notes what a statement has written, and tells it when that is for good.
+func (c *faultyConn) wrote(query string, result driver.Result) error {
+	n, err := result.RowsAffected()
+	if match := written.FindStringSubmatch(query); match != nil && err == nil && n > 0 {
+		c.tables = append(c.tables, match[1])
+	}
+	if c.tx || c.p == nil || len(c.tables) == 0 {
+		return nil
+	}
+	tables := c.tables
+	c.tables = nil
+	return c.p.Wrote(tables, false)
+}
+
+// stirred notes that something may have been written.
+func (c *faultyConn) stirred() {
 	if c.p != nil {
-		c.p.w.writes.Add(1)
+		c.p.Stirred()
 	}
 }
 
@@ -111,7 +144,7 @@ func (c *faultyConn) prepared(ctx context.Context, query string) (*faultyStmt, e
 	if err != nil {
 		return nil, err
 	}
-	c.kept[query] = &faultyStmt{s, c}
+	c.kept[query] = &faultyStmt{s, c, query}
 	return c.kept[query], nil
 }
 
@@ -124,6 +157,7 @@ func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx
 		return nil, err
 	}
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+	c.tx, c.tables = err == nil, nil
 	return &faultyTx{tx, c}, err
 }
 
@@ -135,13 +169,17 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 	if c.defers(query) {
 		return driver.ResultNoRows, nil
 	}
-	defer c.wrote()
+	defer c.stirred()
 	ctx = context.WithoutCancel(ctx)
 	if s, err := c.prepared(ctx, query); s != nil || err != nil {
 		if err != nil {
 			return nil, err
 		}
-		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+		result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+		if err == nil {
+			err = c.wrote(query, result)
+		}
+		return result, err
 	}
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
@@ -152,7 +190,7 @@ func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driv
 		return nil, err
 	}
 	if !strings.HasPrefix(query, "SELECT") && !strings.HasPrefix(query, "PRAGMA") { // such as an UPDATE with RETURNING
-		defer c.wrote()
+		defer c.stirred()
 	}
 	ctx = context.WithoutCancel(ctx)
 	if s, err := c.prepared(ctx, query); s != nil || err != nil {
@@ -170,13 +208,14 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 		return nil, err
 	}
 	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-	return &faultyStmt{s, c}, err
+	return &faultyStmt{s, c, query}, err
 }
 
 // faultyStmt is a prepared statement.
 type faultyStmt struct {
 	driver.Stmt
-	c *faultyConn
+	c     *faultyConn
+	query string
 }
 
 // ExecContext implements driver.StmtExecContext.
@@ -184,7 +223,11 @@ func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) 
 	if err := s.c.fails(true); err != nil {
 		return nil, err
 	}
-	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	if err == nil {
+		err = s.c.wrote(s.query, result)
+	}
+	return result, err
 }
 
 // QueryContext implements driver.StmtQueryContext.
@@ -211,15 +254,20 @@ type faultyTx struct {
 
 // Commit implements driver.Tx.
 func (t *faultyTx) Commit() error {
+	tables := t.c.tables
+	t.c.tx, t.c.tables = false, nil
 	if err := t.c.fails(true); err != nil {
 		return errors.Join(err, t.Tx.Rollback())
 	}
-	defer t.c.wrote()
-	if err := t.Tx.Commit(); err != nil {
+	defer t.c.stirred()
+	if err := t.Tx.Commit(); err != nil || t.c.p == nil {
 		return err
 	}
-	if t.c.p != nil && t.c.p.answerLost() {
-		return errStore
-	}
-	return nil
+	return t.c.p.Wrote(tables, true)
+}
+
+// Rollback implements driver.Tx.
+func (t *faultyTx) Rollback() error {
+	t.c.tx, t.c.tables = false, nil
+	return t.Tx.Rollback()
 }

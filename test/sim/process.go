@@ -41,13 +41,13 @@ func (w *world) newProcess(kind string) *Process {
 	if err := os.Symlink(filepath.Join(w.dir, "state"), p.dir); err != nil {
 		panic(err)
 	}
-	owners.Store(p.dir, p)
+	Own(p.dir, p)
 	stamp := p.stamp
 	if w.Seed%8 == 0 { // as PostgreSQL, which is asked every time
 		stamp = nil
 	}
 	return &Process{
-		Files: []string{w.file}, StateDir: p.dir, Driver: driverName, Stamp: stamp, Load: w.load, Model: w.model, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
+		Files: []string{w.file}, StateDir: p.dir, Driver: Driver, Stamp: stamp, Load: w.load, Model: w.model, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
 		Log: slog.New(w.journal.handler(name)), Out: w.journal.writer(name), Interval: w.interval, Passed: w.check.passed(p), process: p,
 	}
 }
@@ -143,8 +143,8 @@ func (p *process) stop() {
 	p.end()
 }
 
-// storeFails says whether a statement of the process fails.
-func (p *process) storeFails(writes bool) error {
+// Fails implements Owner.
+func (p *process) Fails(writes bool) error {
 	if p.dead.Load() || p.w.storeDown(writes) {
 		return errStore
 	}
@@ -153,14 +153,22 @@ func (p *process) storeFails(writes bool) error {
 
 // stamp changes with all that is written to the store; it is empty while the store does not answer.
 func (p *process) stamp() string {
-	if p.storeFails(false) != nil {
+	if p.Fails(false) != nil {
 		return ""
 	}
 	return strconv.FormatInt(p.w.writes.Load(), 10)
 }
 
-// answerLost says whether what was just committed is not acknowledged.
-func (p *process) answerLost() bool { return p.dead.Load() || p.w.commitsLost() }
+// Stirred implements Owner.
+func (p *process) Stirred() { p.w.writes.Add(1) }
+
+// Wrote implements Owner: a commit may not be acknowledged.
+func (p *process) Wrote(_ []string, tx bool) error {
+	if tx && (p.dead.Load() || p.w.commitsLost()) {
+		return errStore
+	}
+	return nil
+}
 
 // trace is what happened, in order. Lines of one instant are sorted: which of two things that happen at once is noted
 // first is not decided by the seed.
