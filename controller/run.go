@@ -335,7 +335,7 @@ func (c *Controller) recovered() {
 		return
 	}
 	c.Logger.Info("the engine answers again", "away", time.Since(c.heal.down).Round(time.Second).String())
-	c.heal.down, c.heal.back = time.Time{}, time.Now()
+	c.heal.away, c.heal.down, c.heal.back = c.heal.down, time.Time{}, time.Now()
 	c.Trigger()
 }
 

@@ -38,6 +38,7 @@ type Input struct {
 	Paused    map[string]string    // by service, "" for the stack: why it is to be left alone
 	Patient   bool                 // a deployment by nobody's command: it waits for the end of a pause
 	Restoring bool                 // the engine has just come back: what is down is started, as one condition
+	Outage    Span                 // when the engine was last away; zero: not known to have been
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
 	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown
@@ -58,6 +59,9 @@ type Illness struct {
 	Killed   time.Time         // when the kernel last killed it, or a process of it, for memory; zero: not known
 	HandsOff bool              // people decide: nothing at all is done to the service, since that could destroy data or evidence
 }
+
+// Span is a time from a begin to an end.
+type Span struct{ Began, Ended time.Time }
 
 // Stable is the last revision of a service that was proven stable and differs from the one that runs.
 type Stable struct {
@@ -164,7 +168,7 @@ func (p *planner) slot(pl *place) bool {
 		return false
 	}
 	for _, r := range remedies {
-		if r.deploys && !p.Deploy && !(r.restores && p.Restoring) {
+		if r.deploys && !p.Deploy && !(r.restores && p.Restoring && !p.stoppedByHand(pl)) {
 			continue
 		}
 		cause := r.applies(pl)

@@ -351,10 +351,31 @@ func (p *planner) brakes(pl *place, ill Illness) string {
 		return fmt.Sprintf("explained by %s, which is healed first", ill.MaskedBy)
 	case ill.Wait != "":
 		return "waited for: " + ill.Wait
-	case ill.Cause == "stopped" && down(pl) && pl.slot.Container.Status() == "exited" && p.Stack.Policy.ManualStop == "hold":
+	case ill.Cause == "stopped" && p.stoppedByHand(pl):
 		return "was stopped, and manual_stop is hold; `docker start` or `composure reconcile --once` starts it"
 	}
 	return ""
+}
+
+// How far from an outage of the engine a container may have ended to have ended by it: an engine that is told to end stops what
+// it has first, and one that crashed ends at its start what it had left running.
+const (
+	endsBefore = 30 * time.Second
+	endsAfter  = 10 * time.Second
+)
+
+// stoppedByHand says whether the policy holds a container that is down for having been stopped by a person. What an outage of the
+// engine has ended looks the same, but for when it was.
+func (p *planner) stoppedByHand(pl *place) bool {
+	c := pl.slot.Container
+	if p.Stack.Policy.ManualStop != "hold" || c == nil || !down(pl) || c.Status() != "exited" {
+		return false
+	}
+	end := c.FinishedAt()
+	if end.IsZero() { // it was lost with the power; a stop by hand is stamped
+		return false
+	}
+	return p.Outage.Began.IsZero() || end.Before(p.Outage.Began.Add(-endsBefore)) || end.After(p.Outage.Ended.Add(endsAfter))
 }
 
 // climbed returns the attempts on the ladder since the service was last stable. One that the engine did late ended when it
