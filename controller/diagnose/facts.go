@@ -16,7 +16,7 @@ import (
 func exitMeaning(code int) string {
 	switch code {
 	case 0:
-		return "it ended by itself, without an error"
+		return "without an error"
 	case 125:
 		return "the engine could not run it"
 	case 126:

@@ -34,13 +34,13 @@ func changedByHand(p *patient) []string {
 		if d.Service != p.svc.Name || d.Origin == drift.OriginFile || d.Override != nil || harmless(d) {
 			continue
 		}
-		if d.Field == drift.FieldState && (p.c == nil || p.c.Status() != "paused") || (p.c != nil && d.Container != "" && d.Container != p.c.Name) {
+		if d.Field == drift.FieldState || (p.c != nil && d.Container != "" && d.Container != p.c.Name) {
 			continue
 		}
 		facts = append(facts, fmt.Sprintf("%s was changed by hand: %s, and the file says %s", d.Field, quoted(d.Observed), quoted(d.Desired)))
 	}
-	if len(facts) == 0 && p.c != nil && p.c.Status() == "paused" {
-		facts = append(facts, "it was paused by hand: every process of it is stopped")
+	if p.c != nil && p.c.Status() == "paused" {
+		facts = append(facts, "it was paused by hand: every process of it is stopped, until `docker unpause "+p.c.Name+"`; nothing else is done to it before")
 	}
 	return facts
 }
