@@ -134,6 +134,9 @@ func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, er
 func (a *Actor) container(ctx context.Context, s plan.Step, target *container.InspectResponse) error {
 	switch s.Op {
 	case plan.Start:
+		if err := a.alone(ctx, s.Beside); err != nil {
+			return err
+		}
 		return a.Engine.Start(ctx, s.ID)
 	case plan.Stop:
 		return a.Engine.Stop(ctx, s.ID, s.Grace)
@@ -169,6 +172,23 @@ func (a *Actor) container(ctx context.Context, s plan.Step, target *container.In
 		return err
 	}
 	return fmt.Errorf("no such operation")
+}
+
+// alone says no when the other container of a recreation runs: somebody may have started it since it was looked at.
+func (a *Actor) alone(ctx context.Context, other string) error {
+	if other == "" {
+		return nil
+	}
+	c, err := a.Engine.Container(ctx, other)
+	switch {
+	case errors.Is(err, observe.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case c.State.Running:
+		return fmt.Errorf("%w: %s is running, which it is to replace or to be replaced by", ErrStale, c.Name[1:])
+	}
+	return nil
 }
 
 // matches holds a container against what the step was planned for.

@@ -3,6 +3,7 @@ package incident
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -223,9 +224,14 @@ func (a *advance) gone(service string) bool {
 // defaultStable is how long what has no policy of its own is watched.
 const defaultStable = 10 * time.Minute
 
+// stableAfter is how long a service runs well before its incident is over; the stack as a whole, as long as the service of it
+// that takes longest.
 func (a *advance) stableAfter(service string) time.Duration {
 	if after, ok := a.StableAfter[service]; ok {
 		return after
+	}
+	if service == "" && len(a.StableAfter) > 0 {
+		return slices.Max(slices.Collect(maps.Values(a.StableAfter)))
 	}
 	return defaultStable
 }

@@ -54,7 +54,7 @@ func recreate(pl *place) []Step {
 	if !looping {
 		steps = append(steps, halt(old, aside)...)
 	}
-	steps = append(steps, Step{Op: Start, Target: pl.desired.Name, ID: id, Expect: Expect{Name: pl.desired.Name, Stopped: true}})
+	steps = append(steps, Step{Op: Start, Target: pl.desired.Name, ID: id, Beside: old.ID, Expect: Expect{Name: pl.desired.Name, Stopped: true}})
 	steps[created].Waits = pl.waits // what works is not touched before what the new one depends on is there
 	return steps
 }
@@ -124,7 +124,7 @@ func undo(pl *place) []Step {
 	steps = append(steps, pl.disarm(fresh)...)
 	steps = append(steps, halt(fresh, name)...)
 	if ran && !old.Running() {
-		steps = append(steps, Step{Op: Start, Target: old.Name, ID: old.ID, Expect: Expect{Name: old.Name, Stopped: true}})
+		steps = append(steps, Step{Op: Start, Target: old.Name, ID: old.ID, Beside: fresh.ID, Expect: Expect{Name: old.Name, Stopped: true}})
 	}
 	if name == pl.desired.Name {
 		name = pl.desired.Name + drift.Failed(fresh.ID)

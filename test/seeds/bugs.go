@@ -38,6 +38,11 @@ var bugs = []bug{
 		old:  "	switch {\n	case want.Name != \"\" && c.Name",
 		new:  "	switch {\n	case planted(\"stale-snapshot\"):\n		return nil\n	case want.Name != \"\" && c.Name",
 	}}},
+	{"start-beside", "starts the one container of a recreation without a look at the other", []change{{
+		file: "controller/act/act.go",
+		old:  `if err := a.alone(ctx, s.Beside); err != nil {`,
+		new:  `if err := a.alone(ctx, s.Beside); err != nil && !planted("start-beside") {`,
+	}}},
 	{"remove-volumes", "removes containers together with their volumes", []change{{
 		file: "controller/engine/container.go",
 		old:  `RemoveVolumes: false}`,
@@ -60,8 +65,8 @@ var bugs = []bug{
 	}}},
 	{"forgive-early", "gives a service its whole budget back as soon as it runs", []change{{
 		file: "controller/run.go",
-		old:  `if p.Snapshot.At.Sub(since) < svc.Policy.Remediation.Stable ||`,
-		new:  `if p.Snapshot.At.Sub(since) < svc.Policy.Remediation.Stable && !planted("forgive-early") ||`,
+		old:  `; p.Snapshot.At.Before(ripe) {`,
+		new:  `; p.Snapshot.At.Before(ripe) && !planted("forgive-early") {`,
 	}}},
 	{"timeout-is-nothing", "takes an engine that did not answer for one that did nothing", []change{{
 		file: "controller/pass.go",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
@@ -89,9 +90,19 @@ var hands = map[string]func(i *instance, arg string) error{
 		}
 		i.e.containers[own.id] = own
 		i.e.publish(own, events.ActionCreate, nil)
-		return own.start()
+		time.AfterFunc(betweenCalls, func() {
+			i.e.mu.Lock()
+			defer i.e.mu.Unlock()
+			if i.e.containers[own.id] == own && !own.state.Running {
+				_ = own.start() // what the person is told does not matter here
+			}
+		})
+		return nil
 	},
 }
+
+// betweenCalls is the time that the docker command takes from the creation of a container to its start.
+const betweenCalls = 300 * time.Millisecond
 
 // ByHand does what a person does with the docker command to the container of a name: start, stop, kill, restart, pause,
 // unpause, remove, rename NAME, memory BYTES, policy NAME, disconnect NETWORK, recreate KEY=VALUE (with all labels kept).
