@@ -38,11 +38,6 @@ var bugs = []bug{
 		old:  "	switch {\n	case want.Name != \"\" && c.Name",
 		new:  "	switch {\n	case planted(\"stale-snapshot\"):\n		return nil\n	case want.Name != \"\" && c.Name",
 	}}},
-	{"start-beside", "starts the one container of a recreation without a look at the other", []change{{
-		file: "controller/act/act.go",
-		old:  `if err := a.alone(ctx, s.Beside); err != nil {`,
-		new:  `if err := a.alone(ctx, s.Beside); err != nil && !planted("start-beside") {`,
-	}}},
 	{"remove-volumes", "removes containers together with their volumes", []change{{
 		file: "controller/engine/container.go",
 		old:  `RemoveVolumes: false}`,
