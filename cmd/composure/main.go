@@ -37,7 +37,7 @@ func main() {
 // and would spend time on it with Go's own 100, and on fetching memory with much more; the remediator stays for weeks and allocates little.
 const (
 	seldom = 200
-	steady = 50
+	steady = 25
 )
 
 // collectGarbage sets how often garbage is collected, unless the environment says it.

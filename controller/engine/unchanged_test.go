@@ -3,13 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
+	"testing/synctest"
+	"time"
 )
 
 // said is an engine that says one thing.
@@ -81,13 +82,24 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// TestUnchangedIsBounded: what is remembered does not grow without end.
-func TestUnchangedIsBounded(t *testing.T) {
-	kept := &answers{}
-	for n := range 2*most + 1 {
-		kept.keep(strings.Repeat("x", n), answered{})
-	}
-	if diff := cmp.Diff(1, len(kept.kept)); diff != "" {
-		t.Errorf("answers that are kept (-want +got):\n%s", diff)
-	}
+// TestUnchangedForgets: an answer that is not given any more is forgotten in time, one that is given now and then is not.
+func TestUnchangedForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &answers{}
+		kept.keep("gone", answered{value: 1})
+		for n := range 100 {
+			kept.keep("asked", answered{value: n})
+			kept.keep(fmt.Sprintf("container %d", n), answered{})
+			time.Sleep(generation / 2)
+			if said, known := kept.of("asked"); !known || said.value != n {
+				t.Errorf("%d: %v is remembered", n, said)
+			}
+		}
+		if _, known := kept.of("gone"); known {
+			t.Error("what is not asked any more is remembered")
+		}
+		if most := len(kept.kept) + len(kept.before); most > 10 {
+			t.Errorf("%d answers are remembered", most)
+		}
+	})
 }

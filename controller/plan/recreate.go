@@ -67,12 +67,18 @@ func (pl *place) disarm(old *observe.Container) []Step {
 	return []Step{{Op: Update, Target: old.Name, ID: old.ID, Detail: "restart no", Expect: Expect{Name: old.Name}, Update: restartNever()}}
 }
 
-// halt stops a container that is not stopped, by the name it has by then.
+// halt stops a container that is not stopped, by the name it has by then: the run that was seen, unless the engine begins one
+// after the other.
 func halt(c *observe.Container, name string) []Step {
-	if s := c.Inspect.State; !s.Running && !s.Restarting && !s.Paused {
+	s := c.Inspect.State
+	if !s.Running && !s.Restarting && !s.Paused {
 		return nil
 	}
-	return []Step{{Op: Stop, Target: name, ID: c.ID, Expect: Expect{Name: name}}}
+	seen := Expect{Name: name}
+	if !s.Restarting {
+		seen.StartedAt = s.StartedAt
+	}
+	return []Step{{Op: Stop, Target: name, ID: c.ID, Expect: seen}}
 }
 
 // revived says whether the engine restarts a container again and again. Between two runs it looks ended, and cannot be
