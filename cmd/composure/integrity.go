@@ -180,9 +180,13 @@ func (d *dataChecks) ask(service, about string, now time.Time) (incident string,
 	return incident, true
 }
 
+// say takes over an answer, unless one to a later question has come before it.
 func (d *dataChecks) say(service string, a answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if a.at.Before(d.said[service].at) {
+		return
+	}
 	if a.data == incident.DataCompromised {
 		if a.since = d.said[service].since; a.since.IsZero() {
 			a.since = a.at
