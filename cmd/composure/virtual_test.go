@@ -88,8 +88,10 @@ func virtually(t *testing.T, compose string, test func(w *world)) {
 	virtuallyWith(t, compose, func(*world) {}, test)
 }
 
-// virtuallyWith prepares the world before the remediator starts.
+// virtuallyWith prepares the world before the remediator starts. It takes one thread: two processes that write to SQLite at one moment wait for each other by the clock, which stands still
+// while somebody waits for a mutex that one of them holds.
 func virtuallyWith(t *testing.T, compose string, prepare, test func(w *world)) {
+	oneThread(t)
 	dir := inMemory(t)
 	file := filepath.Join(dir, "compose.yaml")
 	if err := os.WriteFile(file, []byte(compose), 0o600); err != nil {
