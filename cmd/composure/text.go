@@ -2,15 +2,21 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"regexp"
 
 	"composure/controller/plan"
 	"composure/controller/view"
 )
 
 // relativePaths shows the paths in a text that are below the working directory as people type them.
-func relativePaths(text string) string {
-	return strings.ReplaceAll(text, workingDir()+"/", "")
+func relativePaths(text string) string { return relativeTo(workingDir(), text) }
+
+// relativeTo leaves out a directory where a path begins with it: not in the middle of a longer one, nor in an address.
+func relativeTo(dir, text string) string {
+	if dir == "" || dir == "/" {
+		return text
+	}
+	return regexp.MustCompile(`(^|[^\pL\pN/._-])`+regexp.QuoteMeta(dir+"/")).ReplaceAllString(text, "$1")
 }
 
 // printPlan prints what a run would begin with.

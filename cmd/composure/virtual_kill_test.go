@@ -103,19 +103,24 @@ func TestVirtualKilledEverywhere(t *testing.T) {
 	}
 }
 
-// TestVirtualKilled: kill -9 before every step of every remedy, and after the last one before its outcome is on record.
-// The next process ends what was begun: one container under the right name, one incident, the budget kept, nobody called
-// twice, nothing else touched.
-func TestVirtualKilled(t *testing.T) {
+// everyRemedy runs a test of each remedy, on its stack.
+func everyRemedy(t *testing.T, prepare func(*world), test func(*killing, *world)) {
 	for _, k := range killings {
 		t.Run(k.remedy, func(t *testing.T) {
 			compose := shop
 			if k.compose != nil {
 				compose = k.compose(shop)
 			}
-			virtually(t, compose, k.everywhere)
+			virtuallyWith(t, compose, prepare, func(w *world) { test(&k, w) })
 		})
 	}
+}
+
+// TestVirtualKilled: kill -9 before every step of every remedy, and after the last one before its outcome is on record.
+// The next process ends what was begun: one container under the right name, one incident, the budget kept, nobody called
+// twice, nothing else touched.
+func TestVirtualKilled(t *testing.T) {
+	everyRemedy(t, func(*world) {}, (*killing).everywhere)
 }
 
 // everywhere makes the fault again and again, and strikes one step further each time, until the remedy was not struck.

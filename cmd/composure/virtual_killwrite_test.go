@@ -18,15 +18,7 @@ import (
 // on record and its job, between the incident and the first call, between an outcome and the verdict. The next process goes on from
 // what is on record: the same promises as after a kill between two steps, and no call that is not on record.
 func TestVirtualKilledAfterWrites(t *testing.T) {
-	for _, k := range killings {
-		t.Run(k.remedy, func(t *testing.T) {
-			compose := shop
-			if k.compose != nil {
-				compose = k.compose(shop)
-			}
-			virtuallyWith(t, compose, func(w *world) { w.writes = &writes{at: -1} }, k.afterEveryWrite)
-		})
-	}
+	everyRemedy(t, func(w *world) { w.writes = &writes{at: -1} }, (*killing).afterEveryWrite)
 }
 
 // matter are the tables that a remedy is on record in. A lease, an answer of a probe or evidence decides nothing.

@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 
 	"composure/controller/observe"
+	"composure/spec"
 )
 
 // exitMeaning is what an exit code says by the conventions of kernel, shell and engine.
@@ -147,24 +148,12 @@ func (p *patient) oomLoop(at time.Time) bool {
 // slack is added to what a healthcheck itself allows before "starting" counts as stuck.
 const slack = 10 * time.Second
 
-// allowance is how long the healthcheck may take from the start to its first verdict. Unset values are the engine's
-// defaults (30 s, 30 s, 3).
+// allowance is how long the healthcheck may take from the start to its first verdict, with slack.
 func (p *patient) allowance() time.Duration {
-	if p.c.Inspect.Config == nil || p.c.Inspect.Config.Healthcheck == nil {
+	if p.c.Inspect.Config == nil {
 		return slack
 	}
-	h := p.c.Inspect.Config.Healthcheck
-	interval, timeout, retries := h.Interval, h.Timeout, h.Retries
-	if interval == 0 {
-		interval = 30 * time.Second
-	}
-	if timeout == 0 {
-		timeout = 30 * time.Second
-	}
-	if retries == 0 {
-		retries = 3
-	}
-	return h.StartPeriod + time.Duration(retries)*(interval+timeout) + slack
+	return spec.FirstVerdict(p.c.Inspect.Config.Healthcheck) + slack
 }
 
 // overdue says whether the first verdict of the healthcheck does not come.
@@ -178,7 +167,7 @@ func (p *patient) neverHealthy() bool {
 		return false
 	}
 	health := p.c.Inspect.State.Health
-	period := betweenChecks(health.Log, p.c.Inspect.Config.Healthcheck.Interval)
+	period := betweenChecks(health.Log, p.c.Inspect.Config.Healthcheck)
 	if len(health.Log) == 0 || period <= 0 {
 		return false
 	}
@@ -190,15 +179,12 @@ func (p *patient) neverHealthy() bool {
 }
 
 // betweenChecks is the time from check to check, as the health log shows it: the engine waits for the interval after
-// each check has ended. With a single entry it is the interval, 30 s by default.
-func betweenChecks(log []*container.HealthcheckResult, interval time.Duration) time.Duration {
+// each check has ended. With a single entry it is the interval.
+func betweenChecks(log []*container.HealthcheckResult, h *container.HealthConfig) time.Duration {
 	if n := len(log); n > 1 {
 		return log[n-1].Start.Sub(log[0].Start) / time.Duration(n-1)
 	}
-	if interval == 0 {
-		interval = 30 * time.Second
-	}
-	return interval
+	return spec.HealthTimesOf(h).Interval
 }
 
 // checksFailed sums up a failing healthcheck. The output is left to the details: it is the container's own text.

@@ -34,21 +34,26 @@ func someEngine(t *testing.T, oldest, newest *atomic.Value) string {
 	return server.Listener.Addr().String()
 }
 
-// TestAnotherVersion: the engine is replaced by a newer one that refuses the old API, and by an older one that does not
-// know the new API. Neither needs Composure to be started again, and that the engine was away is not needed for it.
-func TestAnotherVersion(t *testing.T) {
+// changing connects to an engine whose versions of the API can be replaced.
+func changing(t *testing.T, version string) (e *engine.Engine, replace func(oldest, newest string)) {
 	cleanEnvironment(t)
 	var oldest, newest atomic.Value
-	oldest.Store("1.24")
-	newest.Store("1.44")
+	replace = func(low, high string) { oldest.Store(low); newest.Store(high) }
+	replace("1.24", version)
 	e, err := engine.Connect(t.Context(), engine.Options{Host: someEngine(t, &oldest, &newest)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
+	t.Cleanup(func() { e.Close() })
+	return e, replace
+}
+
+// TestAnotherVersion: the engine is replaced by a newer one that refuses the old API, and by an older one that does not
+// know the new API. Neither needs Composure to be started again, and that the engine was away is not needed for it.
+func TestAnotherVersion(t *testing.T) {
+	e, upgrade := changing(t, "1.44")
 	for _, speaks := range [][2]string{{"1.24", "1.44"}, {"1.44", "1.51"}, {"1.24", "1.41"}, {"1.24", "1.43"}} {
-		oldest.Store(speaks[0])
-		newest.Store(speaks[1])
+		upgrade(speaks[0], speaks[1])
 		about, err := e.Engine(t.Context())
 		if err != nil || about.APIVersion != speaks[1] || about.Version != "of "+speaks[1] {
 			t.Errorf("of an engine of %s: %+v, %v", speaks[1], about, err)
@@ -57,7 +62,7 @@ func TestAnotherVersion(t *testing.T) {
 			t.Errorf("an engine of %s is not spoken to in its own API: %v", speaks[1], err)
 		}
 	}
-	newest.Store("1.40")
+	upgrade("1.24", "1.40")
 	if _, err := e.Engine(t.Context()); err == nil || !strings.Contains(err.Error(), "needs 1.41 or newer") || engine.Absent(err) {
 		t.Errorf("of an engine that is too old: %v", err)
 	}
@@ -66,22 +71,14 @@ func TestAnotherVersion(t *testing.T) {
 // TestEventsOfAnotherVersion: the stream that breaks with the engine is taken up in the API of the next one, and who that is
 // is asked again.
 func TestEventsOfAnotherVersion(t *testing.T) {
-	cleanEnvironment(t)
-	var oldest, newest atomic.Value
-	oldest.Store("1.24")
-	newest.Store("1.51")
-	e, err := engine.Connect(t.Context(), engine.Options{Host: someEngine(t, &oldest, &newest)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e, upgrade := changing(t, "1.51")
 	subscribe := func() error {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		_, ended := e.Events(ctx, "shop")
 		return <-ended
 	}
-	newest.Store("1.41")
+	upgrade("1.24", "1.41")
 	_ = subscribe() // refused, or broken: it was the stream of the engine of before
 	if err := subscribe(); err != nil && strings.Contains(err.Error(), "is refused") {
 		t.Errorf("it goes on asking in the API of before: %v", err)

@@ -11,13 +11,6 @@ import (
 	"composure/spec"
 )
 
-// What the engine takes for a value that a healthcheck leaves out (Docker Engine API).
-const (
-	engineInterval = 30 * time.Second
-	engineTimeout  = 30 * time.Second
-	engineRetries  = 3
-)
-
 // noticed is how late a failure may be found.
 const noticed = 5 * time.Minute
 
@@ -52,14 +45,14 @@ func healthcheckTimeout(s *subject) []breach {
 	if h == nil {
 		return nil
 	}
-	interval, timeout := effective(h.Interval, engineInterval), effective(h.Timeout, engineTimeout)
+	times := spec.HealthTimesOf(h)
 	switch {
-	case timeout <= interval:
+	case times.Timeout <= times.Interval:
 		return nil
 	case h.Timeout == 0:
-		return atf([]string{"healthcheck", "interval"}, "its healthcheck may take %s, the engine's timeout, and is due every %s", timeout, interval)
+		return atf([]string{"healthcheck", "interval"}, "its healthcheck may take %s, the engine's timeout, and is due every %s", times.Timeout, times.Interval)
 	}
-	return atf([]string{"healthcheck", "timeout"}, "its healthcheck may take %s and is due every %s", timeout, interval)
+	return atf([]string{"healthcheck", "timeout"}, "its healthcheck may take %s and is due every %s", times.Timeout, times.Interval)
 }
 
 func healthcheckRetries(s *subject) []breach {
@@ -74,11 +67,7 @@ func healthcheckSlow(s *subject) []breach {
 	if h == nil {
 		return nil
 	}
-	retries := h.Retries
-	if retries == 0 {
-		retries = engineRetries
-	}
-	after := time.Duration(retries) * (effective(h.Interval, engineInterval) + effective(h.Timeout, engineTimeout))
+	after := spec.HealthTimesOf(h).Hang()
 	if after <= noticed {
 		return nil
 	}
@@ -98,13 +87,6 @@ func (s *subject) check() *container.HealthConfig {
 		return h
 	}
 	return nil
-}
-
-func effective(set, otherwise time.Duration) time.Duration {
-	if set == 0 {
-		return otherwise
-	}
-	return set
 }
 
 func memoryLimit(s *subject) []breach {

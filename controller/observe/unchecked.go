@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"composure/spec"
 )
 
 // lateCheck is how late the engine may be with a healthcheck, beyond two whole rounds, before it counts as not run.
@@ -24,15 +26,7 @@ func unchecked(c *Container, now time.Time) time.Time {
 			last = at
 		}
 	}
-	h := c.Inspect.Config.Healthcheck
-	interval, timeout := h.Interval, h.Timeout
-	if interval == 0 {
-		interval = 30 * time.Second
-	}
-	if timeout == 0 {
-		timeout = 30 * time.Second
-	}
-	if now.Sub(last) <= 2*(interval+timeout)+lateCheck {
+	if h := spec.HealthTimesOf(c.Inspect.Config.Healthcheck); now.Sub(last) <= 2*(h.Interval+h.Timeout)+lateCheck {
 		return time.Time{}
 	}
 	return last
@@ -44,7 +38,7 @@ func (c Container) WhyUnknown() string {
 		return "not checked again since it was paused"
 	}
 	return fmt.Sprintf("the engine has not run its healthcheck since %s; before version 23 it forgets to after a restart with live-restore, until `docker pause` and `docker unpause`, or a restart, of %s",
-		c.Unchecked.UTC().Format("15:04:05 UTC"), c.Name)
+		c.Unchecked.UTC().Format("2006-01-02 15:04:05 UTC"), c.Name)
 }
 
 // stalled says whether what the engine says of a container's health is only what it last was.

@@ -88,24 +88,8 @@ func running(c observe.Container, rule Rule, now time.Time) plan.Judgement {
 	return plan.Judgement{Verdict: plan.Recovered, Reason: "running"}
 }
 
-// Allowance is how long a healthcheck may take from the start to its first verdict: start period, every retry's
-// interval and timeout, and slack. Unset values are the engine's defaults (30 s, 30 s, 3).
-func Allowance(h *container.HealthConfig) time.Duration {
-	if h == nil {
-		return Slack
-	}
-	interval, timeout, retries := h.Interval, h.Timeout, h.Retries
-	if interval == 0 {
-		interval = 30 * time.Second
-	}
-	if timeout == 0 {
-		timeout = 30 * time.Second
-	}
-	if retries == 0 {
-		retries = 3
-	}
-	return h.StartPeriod + time.Duration(retries)*(interval+timeout) + Slack
-}
+// Allowance is how long a healthcheck may take from the start to its first verdict, with slack.
+func Allowance(h *container.HealthConfig) time.Duration { return spec.FirstVerdict(h) + Slack }
 
 func exit(state *container.State) string {
 	text := fmt.Sprintf("exited with %d", state.ExitCode)
