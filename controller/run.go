@@ -288,7 +288,8 @@ func completed(p *Pass, svc *spec.Service) bool {
 	return true
 }
 
-// wellSince are the services all of whose containers run well, with the start of the youngest.
+// wellSince are the services all of whose containers run well, with the start of the youngest. One is not well, nor ill, while a
+// probe fails that has not been decided yet: a restart that has not helped has not ended an incident either.
 func wellSince(p *Pass) map[string]time.Time {
 	well := map[string]time.Time{}
 	for _, svc := range p.Stack.Services {
@@ -307,6 +308,11 @@ func wellSince(p *Pass) map[string]time.Time {
 		}
 		if _, sick := p.Ill[svc.Name]; all && !sick {
 			well[svc.Name] = since
+		}
+	}
+	for _, r := range p.Probes {
+		if r.State == observe.ProbeUnknown && r.Last == observe.ProbeFailing {
+			delete(well, r.Service)
 		}
 	}
 	return well

@@ -238,6 +238,32 @@ func TestVirtualProbe(t *testing.T) {
 	})
 }
 
+// TestVirtualProbeNotHelped: a restart after which the probe fails on has mitigated nothing, also as long as that is not decided.
+func TestVirtualProbeNotHelped(t *testing.T) {
+	probed := strings.Replace(shop, "  web:\n", "  web:\n    x-composure: {probes: [{name: front, http: {url: 'http://front.internal/'}, interval: 30s, failures: 3}]}\n", 1)
+	virtually(t, probed, func(w *world) {
+		w.mu.Lock()
+		w.answers = func(string) int {
+			if w.calls("create shop-web-1") == 0 {
+				return 500
+			}
+			return 200
+		}
+		w.mu.Unlock()
+		w.until(15*time.Minute, "a hard restart", func() bool { return w.calls("create shop-web-1") == 1 })
+		w.until(15*time.Minute, "all is resolved", func() bool { return w.well() && len(w.open()) == 0 })
+		var mitigated int
+		for _, e := range w.all()[0].Timeline {
+			if e.Kind == "mitigated" {
+				mitigated++
+			}
+		}
+		if len(w.all()) != 1 || mitigated != 1 {
+			t.Errorf("mitigated %d times:\n%s", mitigated, w.story())
+		}
+	})
+}
+
 func TestVirtualFaults(t *testing.T) {
 	kinds := map[string]simengine.Fault{
 		"error": {Kind: simengine.Error, From: 1, To: 2},
