@@ -48,6 +48,7 @@ type Config struct {
 	Pinned   map[string]string     // service → id of the image that was applied, where no moved tag is to be deployed
 	Tries    int                   // failed attempts of one kind before it is held for good
 	Parallel int                   // jobs in flight at once; 0: 16
+	Room     chan struct{}         // for the passes that several controllers make at once; nil: there are no others
 
 	OnPass func(Pass) // after each pass, before its jobs end
 }

@@ -43,8 +43,12 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 	c.over = ctx.Done()
 	go c.watch(ctx)
 	for ctx.Err() == nil {
+		if !c.enter(ctx) {
+			break
+		}
 		began := time.Now()
 		p, err := c.pass(work)
+		c.leave()
 		if err != nil {
 			c.unreachable(ctx, err)
 		} else if err := c.remember(work, p); err != nil {
@@ -57,6 +61,25 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 		c.idle(ctx, turn)
 	}
 	return c.windUp(grace, abandon)
+}
+
+// enter waits for room for a pass. It says whether there is any: not when ctx has ended.
+func (c *Controller) enter(ctx context.Context) bool {
+	if c.Room == nil {
+		return true
+	}
+	select {
+	case c.Room <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *Controller) leave() {
+	if c.Room != nil {
+		<-c.Room
+	}
 }
 
 // resume takes up what an earlier process knew.

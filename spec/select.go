@@ -205,6 +205,9 @@ func (s *selection) configPaths(given []string) ([]string, error) {
 	}
 }
 
+// Holds says whether a directory has a compose file under one of the default names.
+func Holds(dir string) bool { return len(new(selection).defaultsIn(dir)) > 0 }
+
 // defaultsIn returns the compose file and the override file of a directory.
 func (s *selection) defaultsIn(dir string) []string {
 	var paths []string

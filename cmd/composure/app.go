@@ -33,6 +33,9 @@ type app struct {
 
 	person string // who gives a command through the dashboard; empty: the user of this process
 
+	workingDir string  // where the compose files are searched for; empty: that of the process
+	common     *common // what the stacks of this process share; nil: there is one
+
 	tls       engine.TLS // of the docker CLI, when it calls us as its plugin
 	configDir string     // the same
 
@@ -88,6 +91,7 @@ func (a *app) load(ctx context.Context) (*spec.Stack, error) {
 func (a *app) read() (*spec.Files, error) {
 	return spec.Read(spec.Options{
 		Files: a.files, ProjectName: a.project, ProjectDir: a.directory, Profiles: a.profiles, EnvFiles: a.envFiles, Stdin: a.stdin,
+		WorkingDir: a.workingDir,
 	})
 }
 

@@ -67,6 +67,7 @@ type remediation struct {
 	stack  *spec.Stack // as the files said at the start
 	site   *site       // nil: nobody looks
 	pulse  *beater     // nil: nobody asks how this process is
+	looked func()      // told of every turn; nil: nobody asks
 	source *sameEngine
 	prober *observe.Prober
 	memory *healMemory
@@ -84,7 +85,7 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 		return nil, err
 	}
 	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), log: log}
-	eng, err := engine.Find(a.engineOptions(log))
+	eng, err := a.find(log)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +104,14 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 	return r, nil
 }
 
+// find finds the engine, without asking it anything.
+func (a *app) find(log *slog.Logger) (*engine.Engine, error) {
+	if a.common != nil {
+		return a.common.eng, nil
+	}
+	return engine.Find(a.engineOptions(log))
+}
+
 // assemble makes the controller.
 func (r *remediation) assemble() {
 	a, eng, log, memory := r.app, r.eng, r.log, r.memory
@@ -116,6 +125,7 @@ func (r *remediation) assemble() {
 	})
 	ctl := controller.Continuous(controller.Config{
 		Source: r.source, Stack: r.stack, Logger: log, Events: eng, Prune: r.stack.Policy.Prune == "remove",
+		Room: a.common.room(),
 		Actor: &act.Actor{
 			Engine: eng, Images: memory.made, Capture: a.capture(eng, r.stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, r.stack),
 			Before: func(j plan.Job, s plan.Step) {
@@ -132,6 +142,9 @@ func (r *remediation) assemble() {
 			memory.beats.turned(t, memory.samples.keep)
 			r.site.turned(t)
 			r.pulse.beat(t.Err)
+			if r.looked != nil {
+				r.looked()
+			}
 		},
 	})
 	r.files.reload = ctl.Reload
@@ -208,6 +221,8 @@ func (a *app) storeStirs(ctx context.Context, dir string, log *slog.Logger) <-ch
 	switch {
 	case a.storeURL != "":
 		return nil
+	case a.common != nil:
+		return a.common.ear(ctx)
 	case a.outside.stirs != nil:
 		return a.outside.stirs(ctx, dir, log)
 	}

@@ -148,7 +148,11 @@ type beater struct {
 	log     *slog.Logger
 	written time.Time // zero: never
 	broken  string    // why the pulse could not be written, said once
+	notify  func(alive, doing string) error
 }
+
+// aloneNotify tells systemd of a process that looks after one stack.
+func aloneNotify(alive, doing string) error { return notifySystemd(alive + "\nSTATUS=" + doing) }
 
 // beatEvery is how often the pulse is written at most: passes can follow one another closely.
 const beatEvery = 5 * time.Second
@@ -157,7 +161,7 @@ const beatEvery = 5 * time.Second
 func newBeater(engine, stack string, interval time.Duration, log *slog.Logger) *beater {
 	sum := sha256.Sum256([]byte(engine)) // projects of one name on two engines are two stacks
 	name := fmt.Sprintf("%s-%x.pulse", stack, sum[:4])
-	return &beater{file: filepath.Join(pulseDir(), name), pulse: pulse{Stack: stack, PID: os.Getpid(), Within: interval.Seconds()}, log: log}
+	return &beater{file: filepath.Join(pulseDir(), name), pulse: pulse{Stack: stack, PID: os.Getpid(), Within: interval.Seconds()}, log: log, notify: aloneNotify}
 }
 
 // beat notes a look at the stack and why it failed, if it did. Nothing is noted for a nil beater.
@@ -177,7 +181,7 @@ func (b *beater) beat(failed error) {
 		return
 	}
 	b.pulse.At, b.pulse.Trouble, b.written = now.UTC(), trouble, now
-	if err := errors.Join(notifySystemd(alive+"\nSTATUS="+doing), b.write()); err != nil && err.Error() != b.broken {
+	if err := errors.Join(b.notify(alive, doing), b.write()); err != nil && err.Error() != b.broken {
 		b.broken = err.Error()
 		b.log.Warn("the health of this process cannot be told", "error", err)
 	}

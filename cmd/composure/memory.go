@@ -65,6 +65,9 @@ func (a *app) peekMemory(ctx context.Context, engineID string, stack *spec.Stack
 
 // openStore opens the store that the flags name.
 func (a *app) openStore(ctx context.Context) (*store.Store, error) {
+	if a.common != nil {
+		return a.common.store(), nil
+	}
 	dir, err := a.state()
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type reconcileFlags struct {
 	timeout, interval                     time.Duration
 	format                                string
 	listen, tokenFile                     string
-	allowHosts                            []string
+	allowHosts, stacks                    []string
 }
 
 func newReconcile(a *app) *cobra.Command {
@@ -38,7 +38,8 @@ Volumes are never removed. Orphans and surplus replicas are reported, and remove
 Exit status: 0 converged, 1 not converged (the reason is said for each service), 2 error.`,
 		Example: `  composure reconcile --once
   composure reconcile --once --dry-run
-  composure reconcile --once --timeout 5m api`,
+  composure reconcile --once --timeout 5m api
+  composure reconcile --stacks '/srv/*'`,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			if err := output(f.format, "text", "json"); err != nil {
 				return err
@@ -46,12 +47,18 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 			if f.interval < time.Second || f.timeout <= 0 {
 				return fmt.Errorf("reconcile: --interval %s, --timeout %s: too short; the one is at least 1s, the other more than nothing", f.interval, f.timeout)
 			}
+			if len(f.stacks) > 0 && (f.once || f.dryRun) {
+				return errors.New("reconcile: --stacks is for continuous mode; --once and --dry-run work on the stack of one directory")
+			}
 			if !f.once && !f.dryRun {
 				if len(services) > 0 {
 					return errors.New("reconcile: continuous mode watches the whole stack; services are named with --once")
 				}
 				if !cmd.Flags().Changed("log-level") {
 					a.logLevel = "info"
+				}
+				if len(f.stacks) > 0 {
+					return a.reconcileSeveral(cmd.Context(), f)
 				}
 				return a.reconcileContinuously(cmd.Context(), f)
 			}
@@ -65,6 +72,7 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 	cmd.Flags().BoolVar(&f.noDeps, "no-deps", false, "leave out what the named services depend on")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 10*time.Minute, "give up after so long; what is in progress is ended first")
 	cmd.Flags().DurationVar(&f.interval, "interval", 5*time.Minute, "continuous mode: look at everything at least this often, whatever the events say; at whether anything has changed, once a minute")
+	cmd.Flags().StringArrayVar(&f.stacks, "stacks", nil, "continuous mode: look after the stacks in these project directories, in one process; a pattern such as '/srv/*'; may be given several times")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "continuous mode: serve the dashboard, the API and the metrics on this address, such as 127.0.0.1:9180")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the token of the dashboard (default: COMPOSURE_TOKEN); without a token nobody can act with it, and only loopback is served")
 	cmd.Flags().StringArrayVar(&f.allowHosts, "allow-host", nil, "name under which the dashboard is reached, beside addresses and localhost; may be given several times")

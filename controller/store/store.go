@@ -59,6 +59,7 @@ type Store struct {
 	driver   string        // of SQLite
 	stamp    func() string // with another driver; nil: nothing tells
 	unfenced bool          // the mirror of Buffered: it repeats what the real store is asked to fence
+	shared   bool          // with others of this process, one of which closes it
 }
 
 // ownDriver is SQLite's own.
@@ -169,7 +170,12 @@ func (s *Store) Stamp() string {
 
 // Close closes the store. The last process to close an SQLite store folds its log into the database file, which takes
 // some syncs to disk; a command that ends anyway may leave it out: what was acknowledged is on disk.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	if s.shared {
+		return nil
+	}
+	return s.db.Close()
+}
 
 // querier is what a database and a transaction have in common.
 type querier interface {

@@ -175,8 +175,20 @@ func (p *project) until(what string, tell func() string, holds func() bool) {
 // remediate runs continuous mode until the test ends, and wants it to end cleanly.
 func (p *project) remediate(flags ...string) {
 	p.t.Helper()
+	p.background(p.command(append([]string{"--log-level", "info", "reconcile"}, flags...)...))
+	p.leased()
+}
+
+// leased waits until a remediator has the stack.
+func (p *project) leased() {
+	p.t.Helper()
+	p.eventually("the remediator has the stack", func() bool { return strings.HasPrefix(read[stackStatus](p, "status").Holder, "reconcile,") })
+}
+
+// background runs a remediator until the test ends, and wants it to end cleanly.
+func (p *project) background(cmd *exec.Cmd) {
+	p.t.Helper()
 	var log bytes.Buffer
-	cmd := p.command(append([]string{"--log-level", "info", "reconcile"}, flags...)...)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -191,7 +203,6 @@ func (p *project) remediate(flags ...string) {
 			p.t.Logf("log of the remediator:\n%s", log.String())
 		}
 	})
-	p.eventually("the remediator has the stack", func() bool { return strings.HasPrefix(read[stackStatus](p, "status").Holder, "reconcile,") })
 }
 
 // The parts of the commands' JSON that the tests look at.

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// herd tells systemd of the stacks of one process as of one thing: it is alive as long as each of them is. It is safe for
+// concurrent use.
+type herd struct {
+	mu      sync.Mutex
+	members map[string]pulse // by project directory, as of its last look
+}
+
+func newHerd() *herd { return &herd{members: map[string]pulse{}} }
+
+// ready says that all that can be begun with is begun with.
+func (h *herd) ready(stacks int) error {
+	return notifySystemd(fmt.Sprintf("READY=1\nSTATUS=watching %d stacks", stacks))
+}
+
+// member returns what tells of one stack.
+func (h *herd) member(dir string, b *beater) func(string, string) error {
+	return func(string, string) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.members[dir] = b.pulse
+		state, now := h.status(), time.Now()
+		for _, p := range h.members {
+			if !p.alive(now) { // it hangs, and that is for systemd to end
+				return notifySystemd(state)
+			}
+		}
+		return notifySystemd("WATCHDOG=1\n" + state)
+	}
+}
+
+// leave forgets a stack that is not looked after any more.
+func (h *herd) leave(dir string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.members, dir)
+}
+
+// status is how all are, in a line. The caller holds mu.
+func (h *herd) status() string {
+	var cannot []string
+	for _, p := range h.members {
+		if p.Trouble != "" {
+			cannot = append(cannot, p.Stack)
+		}
+	}
+	text := fmt.Sprintf("STATUS=watching %d stacks", len(h.members))
+	if len(cannot) > 0 {
+		slices.Sort(cannot)
+		text += ", but could not look at " + strings.Join(cannot, ", ")
+	}
+	return text
+}
