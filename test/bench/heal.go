@@ -71,14 +71,14 @@ func (b *bench) idle(ctx context.Context) error {
 	var began time.Time
 	var before time.Duration
 	for range 2 {
-		began, before = time.Now(), used([]int{pid})
+		began, before = time.Now(), used(pid)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Minute):
 		}
 	}
-	took, calls := used([]int{pid})-before, tapped.since(began)
+	took, calls := used(pid)-before, tapped.since(began)
 	looks, samples, rest := 0, 0, 0
 	for _, c := range calls {
 		switch {

@@ -20,7 +20,7 @@ var (
 	services = flag.Int("services", 100, "running services of the no-op and observation figures")
 	cold     = flag.Int("cold", 50, "services of the cold start")
 	only     = flag.String("only", "", "measure one group of figures only: steady, cold, outage, heal, viewers or scale")
-	stacks   = flag.Int("stacks", 50, "stacks that the figures of scale go up to; 500 take 10 GB")
+	stacks   = flag.Int("stacks", 500, "stacks that the figures of scale go up to")
 	as       = flag.String("simulate", "", "be the simulated engine of a directory of stacks, for the figures of scale")
 	rounds   = flag.Int("rounds", 7, "measurements of each figure; the median is printed")
 )

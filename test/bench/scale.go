@@ -21,8 +21,8 @@ import (
 
 const image = "composure-test/busybox:1"
 
-// sizes are the layouts that are measured, smallest first: one stack that grows, then stacks of twenty containers, each with
-// a process of its own, as they run on a host.
+// sizes are the layouts that are measured, smallest first: one stack that grows, then stacks of twenty containers, which one
+// process looks after.
 func sizes(most int) (all [][2]int) {
 	for containers := 10; containers <= 10_000; containers *= 10 {
 		all = append(all, [2]int{containers, 1})
@@ -62,7 +62,7 @@ func (b *bench) scale(ctx context.Context) error {
 		b.rows = append(b.rows,
 			row{who + ": a pass", round(s.processor) + " CPU", "from first call to last", round(s.took), fmt.Sprintf("%.2f", growth), "≤ 1.5"},
 			row{who + ": API calls of it", strconv.Itoa(s.calls), "a container", fmt.Sprintf("%.2f", float64(s.calls)/float64(s.containers)), "", ""},
-			row{who + ": resident memory", fmt.Sprintf("%d MB", s.memory/1e6), "a process", fmt.Sprintf("%d MB", s.memory/1e6/int64(s.stacks)), "", "≤ 1 GB"},
+			row{who + ": resident memory", fmt.Sprintf("%d MB", s.memory/1e6), "a container", fmt.Sprintf("%d kB", s.memory/1e3/int64(s.containers)), "", "≤ 1 GB"},
 			row{who + ": event to first call", round(s.answered), "", "", "", "≤ 50ms"})
 		figures = append(figures, results.Figure{Name: fmt.Sprintf("%d in %d", s.containers, s.stacks),
 			Value: fmt.Sprintf("%s CPU (%.2f a container), %s, %d calls, %d MB, answers in %s", round(s.processor), growth, round(s.took), s.calls, s.memory/1e6, round(s.answered))})
@@ -79,40 +79,36 @@ func (b *bench) scaleOf(ctx context.Context, containers, stacks int) (s scaled, 
 	if err != nil {
 		return s, err
 	}
-	var files []string
 	for n := range stacks {
-		files = append(files, writeStack(dir, n, containers/stacks))
+		writeStack(dir, n, containers/stacks)
 	}
 	host, end, err := startEngine(ctx, dir)
 	if err != nil {
 		return s, err
 	}
 	defer end()
-	var pids []int
-	for n, file := range files {
-		cmd := exec.CommandContext(ctx, b.binary, "-f", file, "--state-dir", filepath.Join(dir, "state"), "--host", "unix://"+host.socket, "reconcile", "--interval", "1h")
-		cmd.Stderr, err = os.Create(filepath.Join(dir, fmt.Sprintf("log-%d", n)))
-		if err != nil {
-			return s, err
-		}
-		if err := cmd.Start(); err != nil {
-			return s, err
-		}
-		pids = append(pids, cmd.Process.Pid)
-		defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
+	cmd := exec.CommandContext(ctx, b.binary, "--state-dir", filepath.Join(dir, "state"), "--host", "unix://"+host.socket,
+		"reconcile", "--interval", "1h", "--stacks", filepath.Join(dir, "stacks", "*"))
+	log := filepath.Join(dir, "log")
+	if cmd.Stderr, err = os.Create(log); err != nil {
+		return s, err
 	}
+	if err := cmd.Start(); err != nil {
+		return s, err
+	}
+	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
 	if err := host.quiet(ctx, containers, stacks); err != nil {
-		return s, fmt.Errorf("%w\n%s", err, tail(filepath.Join(dir, "log-0")))
+		return s, fmt.Errorf("%w\n%s", err, tail(log))
 	}
 	s = scaled{containers: containers, stacks: stacks}
-	return s, s.measure(ctx, host, pids)
+	return s, s.measure(ctx, host, cmd.Process.Pid)
 }
 
 // measure measures one pass that an event calls for: the median of three.
-func (s *scaled) measure(ctx context.Context, host *simulated, pids []int) error {
+func (s *scaled) measure(ctx context.Context, host *simulated, pid int) (err error) {
 	var processor, took, answered []time.Duration
 	for range 3 {
-		before := used(pids)
+		before := used(pid)
 		var at time.Time
 		if err := host.get(ctx, "/bench/event", &at); err != nil {
 			return err
@@ -127,29 +123,21 @@ func (s *scaled) measure(ctx context.Context, host *simulated, pids []int) error
 		if len(n.Unknown) > 0 {
 			return fmt.Errorf("the simulated engine does not know %v", n.Unknown)
 		}
-		processor, took, answered, s.calls = append(processor, used(pids)-before), append(took, n.Last.Sub(n.First)), append(answered, n.First.Sub(at)), n.Calls
+		processor, took, answered, s.calls = append(processor, used(pid)-before), append(took, n.Last.Sub(n.First)), append(answered, n.First.Sub(at)), n.Calls
 	}
 	s.processor, s.took, s.answered = median(processor), median(took), median(answered)
-	for _, pid := range pids {
-		bytes, err := proportional(pid)
-		if err != nil {
-			return err
-		}
-		s.memory += bytes
-	}
-	return nil
+	s.memory, err = proportional(pid)
+	return err
 }
 
-// used is the processor time of processes; that of cpu is too coarse for a small stack.
-func used(pids []int) (total time.Duration) {
-	for _, pid := range pids {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		for _, task := range tasks {
-			text, _ := os.ReadFile(task)
-			var ns int64
-			if _, err := fmt.Sscan(string(text), &ns); err == nil {
-				total += time.Duration(ns)
-			}
+// used is the processor time of a process; that of cpu is too coarse for a small stack.
+func used(pid int) (total time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		var ns int64
+		if _, err := fmt.Sscan(string(text), &ns); err == nil {
+			total += time.Duration(ns)
 		}
 	}
 	return total

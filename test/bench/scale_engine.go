@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,7 +85,7 @@ func populate(ctx context.Context, dir string) error {
 		return err
 	}
 	defer eng.Close()
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "stacks", "*", "compose.yaml"))
 	if err != nil {
 		return err
 	}
@@ -131,14 +133,16 @@ func deploy(ctx context.Context, eng *engine.Engine, stack *spec.Stack) error {
 }
 
 // writeStack writes a compose file of so many containers: a stack has at most a hundred services, beyond that replicas.
-func writeStack(dir string, n, containers int) string {
+func writeStack(dir string, n, containers int) {
 	count := min(containers, 100)
 	var text strings.Builder
 	fmt.Fprintf(&text, "name: scale-%03d\nservices:\n", n)
 	for i := range count {
 		fmt.Fprintf(&text, "  s%02d:\n    image: %s\n    command: [sleep, \"1000000\"]\n    restart: unless-stopped\n    mem_limit: 32m\n    scale: %d\n    environment: {INDEX: \"%d\"}\n", i, image, containers/count, i)
 	}
-	path := filepath.Join(dir, fmt.Sprintf("stack-%03d.yaml", n))
-	must(path, text.String())
-	return path
+	home := filepath.Join(dir, "stacks", strconv.Itoa(n))
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		panic(err)
+	}
+	must(filepath.Join(home, "compose.yaml"), text.String())
 }
