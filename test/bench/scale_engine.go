@@ -24,7 +24,7 @@ import (
 
 // noted is what the simulated engine tells of the calls since it was last asked to forget them.
 type noted struct {
-	Calls       int       // without subscriptions to events
+	Calls       int       // without subscriptions to events and lists of containers
 	First, Last time.Time // of their arrival and of their end
 	Unknown     []string  // that the simulated engine does not know
 }
@@ -55,6 +55,9 @@ func simulate(ctx context.Context, dir string) error {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		api.ServeHTTP(w, r)
+		if strings.HasSuffix(r.URL.Path, "/containers/json") { // once a minute of every stack, whatever happens
+			return
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if calls.Calls++; calls.First.IsZero() {
