@@ -307,6 +307,20 @@ func testSamples(t *testing.T, p place) {
 	got, err = s.Samples(ctx, stack, "db", at)
 	must(t, err)
 	equal(t, series, got)
+	for minute := range 2 {
+		var many []Sample
+		for i := range 250 {
+			many = append(many, Sample{Stack: stack, Service: fmt.Sprintf("s%d", i), Probe: "http", At: at.Add(time.Duration(minute) * time.Minute), Latency: time.Duration(i) * time.Microsecond})
+		}
+		must(t, s.AddSamples(ctx, many...))
+	}
+	for i := range 250 {
+		got, err = s.Samples(ctx, stack, fmt.Sprintf("s%d", i), at)
+		must(t, err)
+		if len(got) != 2 || got[1].Latency != time.Duration(i)*time.Microsecond || got[1].At.Sub(got[0].At) != time.Minute {
+			t.Fatalf("s%d: %v", i, got)
+		}
+	}
 }
 
 func testBaselines(t *testing.T, p place) {
