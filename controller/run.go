@@ -401,10 +401,11 @@ func (c *Controller) Reload(ctx context.Context) (*spec.Stack, error) {
 }
 
 // reread takes over what the files say, between passes. The file is only what is pending; it is deployed by itself only
-// when its policy says so.
+// when its policy says so, and it says anything else than what is applied.
 func (c *Controller) reread(ctx context.Context, stack *spec.Stack) {
+	deploy := stack.Policy.Deploy == "auto" && !c.applied(stack)
 	c.heal.file = stack
-	if stack.Policy.Deploy == "auto" {
+	if deploy {
 		c.deployNext()
 	}
 	if err := c.restoreDesired(ctx, time.Now()); err != nil {
