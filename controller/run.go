@@ -86,7 +86,7 @@ func (c *Controller) restoreDesired(ctx context.Context, now time.Time) error {
 	c.heal.desired, c.Stack, c.Applied, c.Deploy = desired, desired.Stack, desired.Applied, c.heal.deploying
 	switch {
 	case c.Deploy:
-		c.Stack = c.heal.file
+		c.Stack = desired.File
 	case desired.Applied != nil:
 		c.Applied = desired.Stack // an override is restored like anything that was applied, and is no pending edit
 	}

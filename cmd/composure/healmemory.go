@@ -372,7 +372,7 @@ func (m *healMemory) configHash(ctx context.Context, service string) string {
 
 // Adopt records that the stack is what this pass shows.
 func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string) error {
-	model, err := p.Stack.Canonical()
+	model, err := p.File.Canonical()
 	if err != nil {
 		return err
 	}
@@ -382,7 +382,7 @@ func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string
 	}
 	services := running(p)
 	overrides, err := m.Overrides(ctx, p.Snapshot.At)
-	asApplied(services, last, p.Stack, overrides)
+	asApplied(services, last, p.File, overrides)
 	revision := revisionOf(m.stack, model, p, services, origin)
 	m.made.sources(revision.Services, last)
 	errs := []error{err, m.SaveRevision(ctx, revision)}

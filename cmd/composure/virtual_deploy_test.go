@@ -166,8 +166,8 @@ func TestVirtualReleasedRollback(t *testing.T) {
 	})
 }
 
-// TestVirtualTouchedFile: a file that is read again and says what is applied is no deployment: what was rolled back stays so, and
-// a budget stays as it is.
+// TestVirtualTouchedFile: a file that is read again and says what is applied is no deployment. What was rolled back stays so, also
+// when another service is deployed.
 func TestVirtualTouchedFile(t *testing.T) {
 	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
 	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
@@ -201,6 +201,12 @@ func TestVirtualTouchedFile(t *testing.T) {
 		touch()
 		if calls := w.sim.Calls(); len(calls) > 0 || !runs(proven) {
 			t.Errorf("it went forward again: %q", calls)
+		}
+		w.edit("  worker:\n    image: sim/worker:1", "  worker:\n    image: sim/api:1")
+		w.until(5*time.Minute, "the edit of another service is deployed", func() bool { return runs(proven) && w.sim.Of("worker")[0].Image == w.sim.IDOf("sim/api:1") })
+		w.sleep(time.Hour)
+		if w.calls("shop-web-1") > 0 || !runs(proven) {
+			t.Errorf("the deployment undid the rollback of another service: %q", w.sim.Calls())
 		}
 	})
 }
