@@ -1,6 +1,11 @@
 package controller
 
-import "context"
+import (
+	"bytes"
+	"context"
+
+	"composure/spec"
+)
 
 // Continuous mode deploys in two cases only: the stack does not exist yet, or a file changed and its policy says
 // `deploy: auto`. It is the deployment verb's own line, over several passes; what fails is not tried again before the
@@ -26,6 +31,21 @@ func (c *Controller) deployed(ctx context.Context, p Pass) error {
 		return h.Memory.Adopt(ctx, p, "adopt")
 	}
 	return nil
+}
+
+// applied says whether a file that was read says what is applied, as one that was only touched: to deploy it again would undo what
+// was decided since, such as a rollback, and make every budget whole. After a deployment that failed nobody knows what is applied.
+func (c *Controller) applied(stack *spec.Stack) bool {
+	h := c.heal
+	if h.desired.Applied == nil || h.failed == h.file {
+		return false
+	}
+	before, err := h.desired.Applied.Canonical()
+	if err != nil {
+		return false
+	}
+	now, err := stack.Canonical()
+	return err == nil && bytes.Equal(before, now)
 }
 
 // deployNext makes the next pass a deployment of the file. Its attempts are its own.

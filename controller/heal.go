@@ -59,6 +59,7 @@ type Memory interface {
 type Desired struct {
 	Stack    *spec.Stack
 	Applied  *spec.Stack       // without overrides; nil: nothing is recorded
+	File     *spec.Stack       // as the file says, with the overrides that a deployment keeps: what one makes of the stack
 	Paused   map[string]string // service, "" for the stack → why it is left alone
 	Stable   map[string]plan.Stable
 	Images   map[string]string    // service → id of the image that was applied

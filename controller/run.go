@@ -109,7 +109,7 @@ func (c *Controller) restoreDesired(ctx context.Context, now time.Time) error {
 	c.heal.desired, c.Stack, c.Applied, c.Deploy = desired, desired.Stack, desired.Applied, c.heal.deploying
 	switch {
 	case c.Deploy:
-		c.Stack = c.heal.file
+		c.Stack = desired.File
 	case desired.Applied != nil:
 		c.Applied = desired.Stack // an override is restored like anything that was applied, and is no pending edit
 	}
@@ -424,10 +424,11 @@ func (c *Controller) Reload(ctx context.Context) (*spec.Stack, error) {
 }
 
 // reread takes over what the files say, between passes. The file is only what is pending; it is deployed by itself only
-// when its policy says so.
+// when its policy says so, and it says anything else than what is applied.
 func (c *Controller) reread(ctx context.Context, stack *spec.Stack) {
+	deploy := stack.Policy.Deploy == "auto" && !c.applied(stack)
 	c.heal.file = stack
-	if stack.Policy.Deploy == "auto" {
+	if deploy {
 		c.deployNext()
 	}
 	if err := c.restoreDesired(ctx, time.Now()); err != nil {

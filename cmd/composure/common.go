@@ -28,10 +28,9 @@ type common struct {
 	starts chan struct{}   // the same
 	stirs  <-chan struct{} // something in the state directory was written; nil: nothing tells
 
-	mu    sync.Mutex
-	news  int // how often another process was found to have written
-	ears  map[chan struct{}]bool
-	asked string // what the store said last
+	mu   sync.Mutex
+	news int // how often another process was found to have written
+	ears map[chan struct{}]bool
 }
 
 // share opens what the stacks of this process share.
@@ -96,7 +95,7 @@ func (c *common) ear(ctx context.Context) <-chan struct{} {
 // listen finds out whether other processes have written, for all stacks at once, until ctx ends: each of them writes itself
 // all the time, and would wake all others by it.
 func (c *common) listen(ctx context.Context) {
-	timer, stirs := time.NewTimer(lookEvery), c.stirs
+	timer, stirs, others := time.NewTimer(lookEvery), c.stirs, store.Others{}
 	defer timer.Stop()
 	for {
 		select {
@@ -112,9 +111,7 @@ func (c *common) listen(ctx context.Context) {
 		if c.stirs == nil {
 			timer.Reset(lookEvery)
 		}
-		said, err := c.db.Others(ctx)
-		if err == nil && said != "" && said != c.asked { // a store that is down is each stack's own affair
-			c.asked = said
+		if wrote, err := others.Wrote(ctx, c.db); err == nil && wrote { // a store that is down is each stack's own affair
 			c.tell()
 		}
 	}

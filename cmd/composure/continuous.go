@@ -84,7 +84,7 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 	if err != nil {
 		return nil, err
 	}
-	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), log: log}
+	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), changes: a.fileStirs(), round: fileRound, log: log}
 	eng, err := a.find(log)
 	if err != nil {
 		return nil, err
@@ -227,6 +227,15 @@ func (a *app) storeStirs(ctx context.Context, dir string, log *slog.Logger) <-ch
 		return a.outside.stirs(ctx, dir, log)
 	}
 	return stirs(ctx, dir, log)
+}
+
+// fileStirs is how it is told that compose files have changed. Nothing is told where something stands in for the system, nor to
+// several stacks: the kernel gives a user's processes few listeners in all, and others need them too.
+func (a *app) fileStirs() func(context.Context, []string) (<-chan struct{}, error) {
+	if a.outside.stirs != nil || a.common != nil {
+		return nil
+	}
+	return changes
 }
 
 // openHealMemory opens the store for the remediator.

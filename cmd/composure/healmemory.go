@@ -52,12 +52,13 @@ type healMemory struct {
 	asker    string        // command that asks for the lease; empty: none did when the store last answered
 	nudge    chan struct{} // the last job in flight has ended, and a command waits
 	waited   bool          // a command waited for the lease when the store was last asked, or it did not answer
+	others   store.Others  // who may ask for the lease
 	stamp    string        // of the store when it was last looked at
 }
 
 // How often the lease is renewed, and how often it is looked whether there is anything else to do about it where nothing tells.
 const (
-	renewEvery = leaseTTL / 3
+	renewEvery = leaseTTL / 2 // what fails is tried again every second: there is time for two that hang
 	lookEvery  = time.Second
 	burst      = 100 * time.Millisecond // what is written together is heard of once
 )
@@ -173,7 +174,12 @@ func (m *healMemory) Elsewhere(at time.Time) bool {
 }
 
 // asked is the command that waits for the lease, or nothing. One that died is not waited for: what it asked expires.
+// Nobody asks who did not when the store was asked last, if nobody else has written since.
 func (m *healMemory) asked(ctx context.Context) (string, error) {
+	wrote, err := m.others.Wrote(ctx, m.Store())
+	if err != nil || !wrote && !m.restless() {
+		return "", err
+	}
 	overrides, err := m.Store().Overrides(ctx, m.stack, time.Now())
 	for _, o := range overrides {
 		if o.Kind == overrideHandover {
@@ -366,7 +372,7 @@ func (m *healMemory) configHash(ctx context.Context, service string) string {
 
 // Adopt records that the stack is what this pass shows.
 func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string) error {
-	model, err := p.Stack.Canonical()
+	model, err := p.File.Canonical()
 	if err != nil {
 		return err
 	}
@@ -376,7 +382,7 @@ func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string
 	}
 	services := running(p)
 	overrides, err := m.Overrides(ctx, p.Snapshot.At)
-	asApplied(services, last, p.Stack, overrides)
+	asApplied(services, last, p.File, overrides)
 	revision := revisionOf(m.stack, model, p, services, origin)
 	m.made.sources(revision.Services, last)
 	errs := []error{err, m.SaveRevision(ctx, revision)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"composure/controller"
@@ -100,7 +101,11 @@ func (m *healMemory) Desired(ctx context.Context, file *spec.Stack, now time.Tim
 			delete(d.Images, o.Service) // its kept tag names the image
 		}
 	}
-	d.Stack, err = overridden(ctx, d.Stack, m.name, overrides, m.Revision)
+	if d.Stack, err = overridden(ctx, d.Stack, m.name, overrides, m.Revision); err != nil {
+		return d, err
+	}
+	kept := slices.DeleteFunc(overrides, func(o store.Override) bool { return o.Kind == overrideRebuild }) // a deployment decides anew
+	d.File, err = overridden(ctx, file, m.name, kept, m.Revision)
 	return d, err
 }
 

@@ -165,3 +165,48 @@ func TestVirtualReleasedRollback(t *testing.T) {
 		w.until(30*time.Minute, "the file's version runs", func() bool { return runs(next) })
 	})
 }
+
+// TestVirtualTouchedFile: a file that is read again and says what is applied is no deployment. What was rolled back stays so, also
+// when another service is deployed.
+func TestVirtualTouchedFile(t *testing.T) {
+	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	virtually(t, auto, func(w *world) {
+		w.sleep(10 * time.Minute) // the first version is proven
+		proven, next := w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == next {
+				return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up < 3*time.Minute }}
+			}
+			return simengine.Behaviour{}
+		})
+		touch := func() {
+			w.t.Helper()
+			reads := w.log.count("the compose files were read again")
+			written(w.t, w.app.files[0])
+			w.until(time.Minute, "the file is read again", func() bool { return w.log.count("the compose files were read again") > reads })
+			w.sleep(5 * time.Minute)
+		}
+		deployed := w.log.count("deployed")
+		touch()
+		if w.log.count("deployed") != deployed {
+			t.Error("a file that was touched was deployed")
+		}
+		w.edit("image: sim/web:1", "image: sim/worker:1")
+		runs := func(image string) bool { return w.well() && w.sim.Of("web")[0].Image == image }
+		w.until(2*time.Minute, "the new version runs", func() bool { return runs(next) })
+		w.until(10*time.Minute, "the proven version runs again", func() bool { return runs(proven) })
+		w.until(15*time.Minute, "it is resolved", func() bool { return len(w.open()) == 0 })
+		w.sim.ForgetCalls()
+		touch()
+		if calls := w.sim.Calls(); len(calls) > 0 || !runs(proven) {
+			t.Errorf("it went forward again: %q", calls)
+		}
+		w.edit("  worker:\n    image: sim/worker:1", "  worker:\n    image: sim/api:1")
+		w.until(5*time.Minute, "the edit of another service is deployed", func() bool { return runs(proven) && w.sim.Of("worker")[0].Image == w.sim.IDOf("sim/api:1") })
+		w.sleep(time.Hour)
+		if w.calls("shop-web-1") > 0 || !runs(proven) {
+			t.Errorf("the deployment undid the rollback of another service: %q", w.sim.Calls())
+		}
+	})
+}

@@ -112,7 +112,12 @@ func TestVirtualCommandBetweenJobs(t *testing.T) {
 // TestVirtualDeadAsker: a command that asked for the stack and died keeps it for seconds.
 func TestVirtualDeadAsker(t *testing.T) {
 	virtually(t, neverWell(shop), func(w *world) {
-		m := &memory{Store: w.mem.Store(), key: w.mem.stack, owner: store.ThisProcess("restart api")}
+		db, err := w.app.openStore(w.ctx) // of its own, as another process
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		m := &memory{Store: db, key: w.mem.stack, owner: store.ThisProcess("restart api")}
 		if err := m.ask(w.ctx, time.Now()); err != nil {
 			t.Fatal(err)
 		}

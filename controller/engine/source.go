@@ -155,7 +155,7 @@ func (e *Engine) ready(ctx context.Context) error {
 func (e *Engine) Containers(ctx context.Context, project string) ([]container.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	list, err := look(ctx, &e.answers, "containers "+project, func(ctx context.Context) ([]container.Summary, error) {
+	list, err := look(ctx, &e.answers, listOfContainers+project, func(ctx context.Context) ([]container.Summary, error) {
 		return e.api().ContainerList(ctx, container.ListOptions{All: true, Filters: ofProject(project)})
 	})
 	return slices.Clone(list), wrap(err, "list containers of %s", project)

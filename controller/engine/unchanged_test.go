@@ -69,6 +69,8 @@ func TestUnchanged(t *testing.T) {
 		{"b", ``, 200, nil, 6},
 		{"b", ``, 200, nil, 6},
 		{"b", `[1, 2]`, 200, nil, 7},
+		{"c", `[{"Status":"Up 1 minute"}]`, 200, nil, 8},
+		{"c", `[{"Status":"Up 2 minutes"}]`, 200, nil, 9}, // who knows of what this is the status
 	} {
 		far.status, far.body, far.ends = s.status, s.body, s.ends
 		got, err := ask(s.question)
@@ -78,6 +80,33 @@ func TestUnchanged(t *testing.T) {
 		}
 		if !failed && got != s.body || reads != s.reads {
 			t.Errorf("%d: %q is read as %q, %d times and not %d", n, s.body, got, reads, s.reads)
+		}
+	}
+}
+
+// TestUnchangedList: a list of containers is the same however long they have been up, and another one by anything else.
+func TestUnchangedList(t *testing.T) {
+	const list = `[{"Id":"a","State":"running","Status":"Up 59 seconds (healthy)","Labels":{"l":"\"Status\":\"Up 1 \""}},{"Id":"b","Status":"Up 2 hours"}]`
+	for _, c := range []struct {
+		old, other string
+		same       bool
+	}{
+		{"59 seconds", "About a minute", true},
+		{"2 hours", "3 hours", true},
+		{"59 seconds (healthy)", "About a minute (unhealthy)", false},
+		{"2 hours", "2 hours (Paused)", false},
+		{"Up 2 hours", "Exited (0) 1 second ago", false},
+		{"Up 2 hours", "Restarting (1) 2 seconds ago", false},
+		{`\"Up 1`, `\"Up 2`, false},
+		{`"b"`, `"c"`, false},
+		{"running", "paused", false},
+	} {
+		other := strings.Replace(list, c.old, c.other, 1)
+		if other == list {
+			t.Fatalf("nothing to replace: %s", c.old)
+		}
+		if same := sumOfList([]byte(list)) == sumOfList([]byte(other)); same != c.same {
+			t.Errorf("%q and %q: the same is %v", c.old, c.other, same)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -38,13 +40,14 @@ func hostPID(c Container) (int, error) {
 func (g groups) of(controller string) (dir string, v2 bool, err error) {
 	const root = "/sys/fs/cgroup"
 	for row := range strings.Lines(string(g)) { // v1's come first
-		fields := strings.SplitN(strings.TrimSpace(row), ":", 3)
+		hierarchy, rest, _ := strings.Cut(strings.TrimSpace(row), ":")
+		controllers, path, whole := strings.Cut(rest, ":")
 		switch {
-		case len(fields) != 3:
-		case slices.Contains(strings.Split(fields[1], ","), controller):
-			return filepath.Join(root, controller, fields[2]), false, nil
-		case fields[0] == "0" && fields[1] == "" && fields[2] != "/":
-			return filepath.Join(root, fields[2]), true, nil
+		case !whole:
+		case slices.Contains(strings.Split(controllers, ","), controller):
+			return root + "/" + controller + path, false, nil
+		case hierarchy == "0" && controllers == "" && path != "/":
+			return root + path, true, nil
 		}
 	}
 	return "", false, errors.New("no control group of its own")
@@ -99,35 +102,70 @@ func (g groups) processes() int {
 	return int(n)
 }
 
-// count reads a number from a file, or from its line with a prefix.
+// count reads a number from a file, or from its line with a prefix. It is called hundreds of times a minute, which os.ReadFile makes
+// three times as expensive: it prepares to wait for such files, and reads on after what was looked for.
 func count(dir, file, prefix string) (int64, error) {
-	text, err := os.ReadFile(dir + "/" + file)
+	path := dir + "/" + file
+	f, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	for row := range bytes.Lines(text) {
-		if value, found := bytes.CutPrefix(bytes.TrimSpace(row), []byte(prefix)); found {
+	defer syscall.Close(f)
+	page := pages.Get().(*[16 << 10]byte)
+	defer pages.Put(page)
+	for have := 0; have < len(page); {
+		n, err := syscall.Read(f, page[have:])
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return 0, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n <= 0 {
+			break
+		}
+		have += n
+		if value, found := numberIn(page[:have], prefix); found {
 			return strconv.ParseInt(string(value), 10, 64)
 		}
 	}
 	return 0, errors.New("no such line")
 }
 
-// fromKernel reads a container's figures without asking the engine: it costs a tenth. False: not seen from here.
-func fromKernel(c Container) (s Stats, cpu time.Duration, ok bool) {
-	g, err := groupsOf(c)
-	if err != nil {
-		return s, 0, false
+// numberIn is what follows the prefix in the first whole line that has it.
+func numberIn(text []byte, prefix string) (value []byte, found bool) {
+	for row := range bytes.Lines(text) {
+		if value, found := bytes.CutPrefix(row, []byte(prefix)); found && bytes.HasSuffix(value, []byte("\n")) {
+			return bytes.TrimSpace(value), true
+		}
 	}
+	return nil, false
+}
+
+// pages hold what count reads.
+var pages = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
+// figures reads a container's figures without asking the engine: it costs a tenth. An error: not seen from here.
+func (g groups) figures(c Container) (s Stats, cpu time.Duration, err error) {
 	if s.MemoryUsage, err = g.memoryUsed(); err != nil {
-		return s, 0, false
+		return s, 0, err
 	}
 	if cpu, err = g.cpuUsed(); err != nil {
-		return s, 0, false
+		return s, 0, err
 	}
 	s.PIDs = g.processes()
 	if c.Inspect.HostConfig != nil {
 		s.MemoryLimit = c.Inspect.HostConfig.Memory
 	}
-	return s, cpu, true
+	return s, cpu, nil
+}
+
+// fromKernel reads them for a container that was not looked at before.
+func fromKernel(c Container) (Stats, error) {
+	g, err := groupsOf(c)
+	if err != nil {
+		return Stats{}, err
+	}
+	s, _, err := g.figures(c)
+	return s, err
 }

@@ -28,7 +28,7 @@ func (x *examination) stats(ctx context.Context) error {
 		return nil
 	}
 	share, known := x.cpuNow(ctx)
-	if figures, _, seen := fromKernel(x.self); seen && x.cfg.EngineHost == "" {
+	if figures, err := fromKernel(x.self); err == nil && x.cfg.EngineHost == "" {
 		figures.CPU, figures.CPUUnknown = share, !known
 		x.keep(func(e *Evidence) { e.Stats = &figures })
 		return nil

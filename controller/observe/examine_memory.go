@@ -27,6 +27,8 @@ type memorySample struct {
 	at      time.Time
 	cpu     time.Duration // used since the start
 	figures Stats
+	pid     int    // of the main process
+	groups  groups // its control groups; empty: not seen from here
 }
 
 // sampleEvery is the time between two rounds.
@@ -56,11 +58,12 @@ func (m *MemorySampler) Sample(ctx context.Context, snapshot *Snapshot) bool {
 		if !c.Running() || ctx.Err() != nil {
 			continue
 		}
-		sample, err := m.one(ctx, c)
+		previous, known := before[c.ID]
+		sample, err := m.one(ctx, c, previous)
 		if err != nil {
 			continue
 		}
-		if previous, known := before[c.ID]; known && sample.cpu >= previous.cpu {
+		if known && sample.cpu >= previous.cpu {
 			sample.figures.CPU = float64(sample.cpu-previous.cpu) / float64(max(sample.at.Sub(previous.at), 1))
 			sample.figures.CPUUnknown = false
 		}
@@ -72,16 +75,21 @@ func (m *MemorySampler) Sample(ctx context.Context, snapshot *Snapshot) bool {
 	return true
 }
 
-// one samples a container: from the kernel's own figures where they are seen, else from the engine's.
-func (m *MemorySampler) one(ctx context.Context, c Container) (memorySample, error) {
-	if figures, cpu, seen := fromKernel(c); seen {
+// one samples a container: from the kernel's own figures where they are seen, else from the engine's. While its main process is
+// the same, so are its control groups, whose names have the container's id in them: they are there, or nothing is.
+func (m *MemorySampler) one(ctx context.Context, c Container, before memorySample) (memorySample, error) {
+	pid, groups := c.Inspect.State.Pid, before.groups
+	if pid != before.pid || groups == "" {
+		groups, _ = groupsOf(c)
+	}
+	if figures, cpu, err := groups.figures(c); err == nil {
 		figures.CPUUnknown, figures.At = true, time.Now()
-		return memorySample{figures.At, cpu, figures}, nil
+		return memorySample{figures.At, cpu, figures, pid, groups}, nil
 	}
 	raw, err := m.engine.Stats(ctx, c.ID)
 	figures := readStats(raw, c)
 	figures.CPUUnknown, figures.At = true, time.Now() // raw.Read is by the engine's clock
-	return memorySample{raw.Read, time.Duration(raw.CPUStats.CPUUsage.TotalUsage), figures}, err
+	return memorySample{raw.Read, time.Duration(raw.CPUStats.CPUUsage.TotalUsage), figures, 0, ""}, err
 }
 
 // Samples returns the last figures by container id.

@@ -52,6 +52,31 @@ func testLease(t *testing.T, p place) {
 	must(t, next.Renew(t.Context()))
 }
 
+// testOthers: what others write is told once, and what is written on the own connection is not, where the database tells.
+func testOthers(t *testing.T, p place) {
+	own, other, others := p.open(t), p.open(t), Others{}
+	l := lease(t, own)
+	for n, c := range []struct {
+		write func() error
+		want  bool
+	}{
+		{nil, true}, // nobody knows what was before
+		{nil, false},
+		{func() error { return l.Renew(t.Context()) }, false},
+		{func() error { return other.SetOverride(t.Context(), Override{Stack: stack, Kind: Pause, Owner: "ops"}) }, true},
+		{nil, false},
+	} {
+		if c.write != nil {
+			must(t, c.write())
+		}
+		wrote, err := others.Wrote(t.Context(), own)
+		must(t, err)
+		if want := c.want || own.kind != sqlite; wrote != want {
+			t.Errorf("step %d: others have written is %v", n, wrote)
+		}
+	}
+}
+
 func testFencing(t *testing.T, p place) {
 	slept, s := p.open(t), p.open(t)
 	old, err := slept.Acquire(t.Context(), stack, ThisProcess("reconcile"), time.Nanosecond)

@@ -307,6 +307,20 @@ func testSamples(t *testing.T, p place) {
 	got, err = s.Samples(ctx, stack, "db", at)
 	must(t, err)
 	equal(t, series, got)
+	for minute := range 2 {
+		var many []Sample
+		for i := range 250 {
+			many = append(many, Sample{Stack: stack, Service: fmt.Sprintf("s%d", i), Probe: "http", At: at.Add(time.Duration(minute) * time.Minute), Latency: time.Duration(i) * time.Microsecond})
+		}
+		must(t, s.AddSamples(ctx, many...))
+	}
+	for i := range 250 {
+		got, err = s.Samples(ctx, stack, fmt.Sprintf("s%d", i), at)
+		must(t, err)
+		if len(got) != 2 || got[1].Latency != time.Duration(i)*time.Microsecond || got[1].At.Sub(got[0].At) != time.Minute {
+			t.Fatalf("s%d: %v", i, got)
+		}
+	}
 }
 
 func testBaselines(t *testing.T, p place) {
@@ -398,8 +412,8 @@ func testRetention(t *testing.T, p place) {
 		`SELECT incident FROM outbox ORDER BY incident`:             {"i0", "i1", "i3"},
 		`SELECT notification FROM deliveries ORDER BY notification`: {"ni0", "ni1", "ni3"}, // i0's was never delivered
 		`SELECT id FROM attempts ORDER BY id`:                       {"ai3", "open"},
-		`SELECT id FROM revisions ORDER BY seq`:                     {"r1", "r4", "r5"}, // the last one, the stable one, and what that could go back to
-		`SELECT service FROM revision_services`:                     {"api", "api", "api"},
+		`SELECT id FROM revisions ORDER BY seq`:                     {"r3", "r5"}, // the last one, which is stable as the one before, and what that could go back to
+		`SELECT service FROM revision_services`:                     {"api", "api"},
 		`SELECT service FROM samples`:                               {"api", "api"},
 		`SELECT name FROM baselines`:                                {"rows", "rows"},
 		`SELECT kind FROM overrides`:                                {"forever"},

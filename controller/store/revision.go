@@ -44,7 +44,7 @@ type StableRevision struct {
 }
 
 // SaveRevision records what was applied. Applying again what was applied last (same id, same images) records nothing:
-// a reconcile --once from cron is no deployment.
+// a reconcile --once from cron is no deployment. A service that is as it was stays proven: only others were deployed.
 func (s *Store) SaveRevision(ctx context.Context, r Revision) error {
 	model, err := s.key.pack(revisionRow(r.Stack, r.ID), r.Model)
 	if err != nil {
@@ -56,8 +56,8 @@ func (s *Store) SaveRevision(ctx context.Context, r Revision) error {
 		if err != nil {
 			return err
 		}
-		same, err := isLast(ctx, tx, r, services)
-		if same || err != nil {
+		id, last, err := lastApplied(ctx, tx, r.Stack)
+		if err != nil || id == r.ID && slices.EqualFunc(last, services, func(a, b ServiceRevision) bool { return a.Service == b.Service && a.Same(b) }) {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO revisions (seq, stack, id, applied_at, git_commit, origin, model)
@@ -67,25 +67,32 @@ func (s *Store) SaveRevision(ctx context.Context, r Revision) error {
 				return err
 			}
 			_, err = tx.ExecContext(ctx, `INSERT INTO revision_services (seq, stack, service, config_hash, image_id, stable_at, git_commit, git_dirty)
-				VALUES ($1, $2, $3, $4, $5, 0, $6, $7)`, seq, r.Stack, v.Service, v.ConfigHash, v.ImageID, v.Commit, flag(v.Dirty))
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, seq, r.Stack, v.Service, v.ConfigHash, v.ImageID, micros(provenAs(v, last)), v.Commit, flag(v.Dirty))
 		}
 		return err
 	})
 }
 
-// isLast says whether r is what was applied last, down to the images.
-func isLast(ctx context.Context, tx *sql.Tx, r Revision, services []ServiceRevision) (bool, error) {
+// lastApplied is the id of what was applied last, and its services; an empty one when nothing was.
+func lastApplied(ctx context.Context, tx *sql.Tx, stack string) (id string, services []ServiceRevision, err error) {
 	var seq int64
-	var id string
-	err := tx.QueryRowContext(ctx, `SELECT seq, id FROM revisions WHERE stack = $1 ORDER BY seq DESC LIMIT 1`, r.Stack).Scan(&seq, &id)
+	err = tx.QueryRowContext(ctx, `SELECT seq, id FROM revisions WHERE stack = $1 ORDER BY seq DESC LIMIT 1`, stack).Scan(&seq, &id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+		return "", nil, nil
 	}
-	if err != nil || id != r.ID {
-		return false, err
+	if err == nil {
+		services, err = servicesOf(ctx, tx, seq)
 	}
-	last, err := servicesOf(ctx, tx, seq)
-	return slices.EqualFunc(last, services, func(a, b ServiceRevision) bool { return a.Service == b.Service && a.Same(b) }), err
+	return id, services, err
+}
+
+// provenAs is when a service was proven stable as what it is, in the revision before; zero: it was not.
+func provenAs(v ServiceRevision, last []ServiceRevision) time.Time {
+	i := slices.IndexFunc(last, func(l ServiceRevision) bool { return l.Service == v.Service && l.Same(v) })
+	if i < 0 {
+		return time.Time{}
+	}
+	return last[i].StableAt
 }
 
 // LastRevision returns what was last applied to a stack, with its model; ErrNotFound when nothing was.

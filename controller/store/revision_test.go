@@ -60,6 +60,9 @@ func testStable(t *testing.T, p place) {
 	must(t, s.SaveRevision(ctx, Revision{Stack: stack, ID: "r2", Services: api("h2", "i1"), AppliedAt: at.Add(2 * time.Hour)}))
 	must(t, s.MarkStable(ctx, stack, "api", "r2", at.Add(3*time.Hour)))
 	must(t, s.SaveRevision(ctx, Revision{Stack: stack, ID: "r3", Services: api("h2", "i1"), AppliedAt: at.Add(4 * time.Hour)})) // another service changed
+	again, err := s.LastRevision(ctx, stack)
+	must(t, err)
+	equal(t, at.Add(3*time.Hour), again.Services[0].StableAt)
 	is(t, s.MarkStable(ctx, stack, "api", "r9", at), ErrNotFound)
 	is(t, s.MarkStable(ctx, stack, "web", "r1", at), ErrNotFound)
 
@@ -69,7 +72,7 @@ func testStable(t *testing.T, p place) {
 		ServiceRevision: ServiceRevision{Service: "api", ConfigHash: "h1", ImageID: "i1", StableAt: at.Add(time.Hour), Commit: "c1", Dirty: true}}, got)
 	got, err = s.LastStable(ctx, stack, "api", ServiceRevision{})
 	must(t, err)
-	equal(t, "r2", got.Revision)
+	equal(t, "r3", got.Revision)
 	_, err = s.LastStable(ctx, stack, "web", ServiceRevision{})
 	is(t, err, ErrNotFound)
 }

@@ -1,12 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,22 +62,13 @@ func (s *Store) AddSamples(ctx context.Context, samples ...Sample) error {
 		return nil
 	}
 	return s.tx(ctx, "add samples", func(tx *sql.Tx) error {
-		if _, err := next(ctx, tx, "samples"); err != nil { // locks: rows are read, then written
-			return err
-		}
-		read, err := tx.PrepareContext(ctx, `SELECT data FROM samples WHERE stack = $1 AND service = $2 AND probe = $3 AND hour = $4`)
+		add, err := tx.PrepareContext(ctx, s.addSeries())
 		if err != nil {
 			return err
 		}
-		defer read.Close()
-		write, err := tx.PrepareContext(ctx, `INSERT INTO samples (stack, service, probe, hour, count, data) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (stack, service, probe, hour) DO UPDATE SET count = samples.count + excluded.count, data = excluded.data`)
-		if err != nil {
-			return err
-		}
-		defer write.Close()
+		defer add.Close()
 		for _, k := range order {
-			if err := addSeries(ctx, read, write, k, count[k], packed[k]); err != nil {
+			if _, err := add.ExecContext(ctx, k.stack, k.service, k.probe, k.hour, count[k], packed[k]); err != nil {
 				return err
 			}
 		}
@@ -87,17 +76,14 @@ func (s *Store) AddSamples(ctx context.Context, samples ...Sample) error {
 	})
 }
 
-func addSeries(ctx context.Context, read, write *sql.Stmt, k series, count int, packed []byte) error {
-	var have []byte
-	err := read.QueryRowContext(ctx, k.stack, k.service, k.probe, k.hour).Scan(&have)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if bytes.HasSuffix(have, packed) { // repeated after a lost answer
-		return nil
-	}
-	_, err = write.ExecContext(ctx, k.stack, k.service, k.probe, k.hour, count, append(have, packed...))
-	return err
+// addSeries is the statement that appends to a series. What was just appended is not appended again: the answer to the first time
+// was lost.
+func (s *Store) addSeries() string {
+	bytes := map[dialect]string{sqlite: "BLOB", postgres: "BYTEA"}[s.kind] // what SQLite concatenates is text to it
+	return `INSERT INTO samples (stack, service, probe, hour, count, data) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (stack, service, probe, hour) DO UPDATE
+		SET count = samples.count + excluded.count, data = CAST(samples.data || excluded.data AS ` + bytes + `)
+		WHERE substr(samples.data, length(samples.data) - length(excluded.data) + 1) <> excluded.data`
 }
 
 // Samples returns the probes of a service since a time, oldest first.

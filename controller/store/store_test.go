@@ -52,6 +52,7 @@ func TestStore(t *testing.T) {
 	}{
 		{"opens again", testReopen},
 		{"one lease", testLease},
+		{"others who write", testOthers},
 		{"lease of a dead process", testLeaseOfDeadProcess},
 		{"lease contended by processes", testLeaseContended},
 		{"fencing", testFencing},

@@ -97,12 +97,20 @@ func (b *bench) scaleOf(ctx context.Context, containers, stacks int) (s scaled, 
 		return s, err
 	}
 	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
-	if err := host.quiet(ctx, containers, stacks); err != nil {
+	if _, err := host.looked(ctx, stacks); err != nil {
 		return s, fmt.Errorf("%w\n%s", err, tail(log))
+	}
+	select { // else they would be looked at again when they have run for long enough to be well
+	case <-ctx.Done():
+		return s, ctx.Err()
+	case <-time.After(settled):
 	}
 	s = scaled{containers: containers, stacks: stacks}
 	return s, s.measure(ctx, host, cmd.Process.Pid)
 }
+
+// settled is how long new containers run until they are well, and more.
+const settled = 15 * time.Second
 
 // warmUp are the passes before those that are measured: what is proven to run well is recorded, and read again, by one of them.
 const warmUp = 3
@@ -116,11 +124,8 @@ func (s *scaled) measure(ctx context.Context, host *simulated, pid int) (err err
 		if err := host.get(ctx, "/bench/event", &at); err != nil {
 			return err
 		}
-		if err := host.quiet(ctx, s.containers, s.stacks); err != nil {
-			return err
-		}
-		var n noted
-		if err := host.get(ctx, "/bench/calls", &n); err != nil {
+		n, err := host.looked(ctx, s.stacks)
+		if err != nil {
 			return err
 		}
 		if len(n.Unknown) > 0 {
@@ -210,27 +215,24 @@ func (s *simulated) get(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(answer.Body).Decode(into)
 }
 
-// quiet waits until every stack has been looked at and nothing has been asked for a while, which is longer the more a pass
-// has to think about.
-func (s *simulated) quiet(ctx context.Context, containers, stacks int) error {
-	pause := 2*time.Second + time.Duration(containers)*time.Millisecond
-	ticker := time.NewTicker(pause / 10)
+// looked waits until every stack has been looked at. Looks that belong to none follow while services are new; they are few.
+func (s *simulated) looked(ctx context.Context, stacks int) (n noted, err error) {
+	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(15 * time.Minute); time.Now().Before(deadline); {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return n, ctx.Err()
 		case <-ticker.C:
 		}
-		var n noted
 		if err := s.get(ctx, "/bench/calls", &n); err != nil {
-			return err
+			return n, err
 		}
-		if n.Calls >= stacks && time.Since(n.Last) > pause {
-			return nil
+		if n.Looks >= stacks && time.Since(n.Last) > lasting/4 {
+			return n, nil
 		}
 	}
-	return errors.New("calls come without end")
+	return n, fmt.Errorf("only %d of %d stacks were looked at", n.Looks, stacks)
 }
 
 // tail is the end of a file.

@@ -22,11 +22,36 @@ import (
 	"composure/test/simengine"
 )
 
-// noted is what the simulated engine tells of the calls since it was last asked to forget them.
+// noted is what the simulated engine tells of the looks since it was last asked to forget them.
 type noted struct {
-	Calls       int       // without subscriptions to events and lists of containers
-	First, Last time.Time // of their arrival and of their end
+	Looks       int       // stacks that were looked at
+	Calls       int       // of all looks, without lists of containers, which every stack asks for once a minute
+	First, Last time.Time // call of the first look, and end of the last call that may belong to the last one
 	Unknown     []string  // that the simulated engine does not know
+
+	stacks map[string]bool
+	newest time.Time // look
+}
+
+// lasting is how long the calls of a look are counted to it.
+const lasting = 2 * time.Second
+
+// note notes a call. A look at a stack asks for its networks; what else the remediator asks, such as how much memory is used,
+// is not the look's.
+func (n *noted) note(r *http.Request, began time.Time) {
+	switch path := r.URL.Path; {
+	case strings.HasSuffix(path, "/networks"):
+		if about := r.URL.Query().Get("filters"); !n.stacks[about] {
+			n.stacks[about] = true
+			n.Looks, n.newest = len(n.stacks), time.Now()
+		}
+	case strings.HasSuffix(path, "/containers/json"), strings.HasSuffix(path, "/stats"), time.Since(n.newest) > lasting:
+		return
+	}
+	if n.Calls++; n.First.IsZero() {
+		n.First = began
+	}
+	n.Last = time.Now()
 }
 
 // simulate serves a simulated engine on which the stacks of a directory run, until ctx ends. It is a process of its own:
@@ -35,7 +60,7 @@ func simulate(ctx context.Context, dir string) error {
 	sim := simengine.New()
 	sim.Image(image, dockerspec.DockerOCIImageConfig{})
 	var mu sync.Mutex
-	var calls noted
+	calls := noted{stacks: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/bench/calls", func(w http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
@@ -47,7 +72,7 @@ func simulate(ctx context.Context, dir string) error {
 	mux.HandleFunc("/bench/event", func(w http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		calls = noted{}
+		calls = noted{stacks: map[string]bool{}}
 		sim.Load()
 		_ = json.NewEncoder(w).Encode(time.Now())
 	})
@@ -55,15 +80,9 @@ func simulate(ctx context.Context, dir string) error {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		api.ServeHTTP(w, r)
-		if strings.HasSuffix(r.URL.Path, "/containers/json") { // once a minute of every stack, whatever happens
-			return
-		}
 		mu.Lock()
 		defer mu.Unlock()
-		if calls.Calls++; calls.First.IsZero() {
-			calls.First = began
-		}
-		calls.Last = time.Now()
+		calls.note(r, began)
 	})
 	mux.Handle("/{version}/events", api)
 	listener, err := net.Listen("unix", filepath.Join(dir, "engine.sock"))
