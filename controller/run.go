@@ -44,6 +44,7 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 	go c.watch(ctx)
 	for ctx.Err() == nil {
 		began := time.Now()
+		c.caughtUp()
 		p, err := c.pass(work)
 		if err != nil {
 			c.unreachable(ctx, err)
@@ -371,7 +372,7 @@ func (c *Controller) pause(ctx context.Context, p Pass, resync time.Duration) ti
 }
 
 // rest waits for a trigger, or for the pause to be over, which it reports. A burst of events becomes one pass.
-func (c *Controller) rest(ctx context.Context, pause time.Duration) (undisturbed bool) {
+func (c *Controller) rest(ctx context.Context, last Pass, pause time.Duration) (undisturbed bool) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -381,6 +382,8 @@ func (c *Controller) rest(ctx context.Context, pause time.Duration) (undisturbed
 	case stack := <-c.reload:
 		c.reread(ctx, stack)
 	case <-c.wake:
+	case <-c.hint:
+		c.settle(ctx, last)
 	}
 	return false
 }
