@@ -43,13 +43,13 @@ func (c *Controller) Once(ctx context.Context) (Pass, error) {
 // longestBreath is the longest time that a pass is put off although there is reason for one.
 const longestBreath = 500 * time.Millisecond
 
-// breathe waits four times as long as the last pass took while jobs are in flight. Each of their steps is an event, and a
-// look at everything after each would take from the engine what the jobs themselves need.
+// breathe waits four times as long as the last pass took, and no less than a burst, while jobs are in flight. Each of their steps
+// is an event, and a look at everything after each would take from the engine what the jobs themselves need.
 func breathe(ctx context.Context, last Pass, took time.Duration) {
 	if last.InFlight == 0 {
 		return
 	}
-	timer := time.NewTimer(min(4*took, longestBreath))
+	timer := time.NewTimer(min(max(4*took, burst), longestBreath))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -205,7 +205,7 @@ func (c *Controller) keepIncidents(ctx context.Context, o incident.Observation) 
 	}
 	for _, i := range change.Changed {
 		c.Logger.Info("incident", "id", i.ID, "service", i.Service, "cause", i.Cause, "state", i.State)
-		if i.State == incident.Mitigated { // its data are checked
+		if svc := c.Stack.Service(i.Service); i.State == incident.Mitigated && svc != nil && len(svc.Policy.Integrity) > 0 { // its data are checked
 			c.Trigger()
 		}
 	}
