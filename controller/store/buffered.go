@@ -56,6 +56,7 @@ type Buffered struct {
 	newest int64     // number of the last revision that the mirror has copied
 	mark   mark      // what the store was at when the mirror copied it
 	copied time.Time // when that was
+	last   *Revision // the last one, as read since; nil: it has to be read
 }
 
 // write is one acknowledged write that the store does not have yet.
@@ -281,7 +282,7 @@ func (b *Buffered) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("mirror the store: %w", err)
 	}
-	b.newest, b.mark, b.copied = newest, at, time.Now()
+	b.newest, b.mark, b.copied, b.last = newest, at, time.Now(), nil
 	return nil
 }
 

@@ -58,6 +58,7 @@ func (b *Buffered) Attempts(ctx context.Context, f AttemptFilter) ([]Attempt, er
 // SaveRevision records what was applied, as Store.SaveRevision does.
 func (b *Buffered) SaveRevision(ctx context.Context, r Revision) error {
 	return b.write(ctx, write{what: "save the revision", bytes: overhead + len(r.Model), do: func(ctx context.Context, s *Store) error {
+		b.last = nil
 		return s.SaveRevision(ctx, r)
 	}}, true)
 }
@@ -65,13 +66,34 @@ func (b *Buffered) SaveRevision(ctx context.Context, r Revision) error {
 // MarkStable records that a service was proven stable, as Store.MarkStable does.
 func (b *Buffered) MarkStable(ctx context.Context, service, revision string, at time.Time) error {
 	return b.write(ctx, write{what: "mark the revision stable", bytes: overhead, do: func(ctx context.Context, s *Store) error {
+		b.last = nil
 		return s.MarkStable(ctx, b.stack, service, revision, at)
 	}}, true)
 }
 
-// LastRevision is Store.LastRevision of the stack.
+// LastRevision is Store.LastRevision of the stack, as of the last Refresh where the database tells who has written since: each
+// pass asks for it, and only deployments change it. What it returns is not to be changed.
 func (b *Buffered) LastRevision(ctx context.Context) (Revision, error) {
-	return read(ctx, b, func(ctx context.Context, s *Store) (Revision, error) { return s.LastRevision(ctx, b.stack) })
+	if known := b.known(); known != nil {
+		return *known, nil
+	}
+	return read(ctx, b, func(ctx context.Context, s *Store) (Revision, error) {
+		last, err := s.LastRevision(ctx, b.stack)
+		if err == nil {
+			b.last = &last
+		}
+		return last, err
+	})
+}
+
+// known is the last revision where it cannot be another one by now; nil: the store has to be asked.
+func (b *Buffered) known() *Revision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down != nil || b.mark == (mark{}) {
+		return nil
+	}
+	return b.last
 }
 
 // Revision is Store.Revision of the stack.
