@@ -57,6 +57,7 @@ type Config struct {
 type Controller struct {
 	Config
 	wake  chan struct{} // of capacity one: triggers coalesce
+	hint  chan struct{} // of capacity one: an event that may be about the stack
 	slots chan struct{} // bounds the jobs in flight
 	jobs  sync.WaitGroup
 	over  <-chan struct{} // closed when the run is to end: nothing is begun any more
@@ -118,7 +119,7 @@ func New(c Config) *Controller {
 	if c.Parallel == 0 {
 		c.Parallel = 16
 	}
-	return &Controller{Config: c, wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Parallel), busy: map[string]string{}, ooms: map[string]time.Time{}, history: c.History, reload: make(chan *spec.Stack)}
+	return &Controller{Config: c, wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), slots: make(chan struct{}, c.Parallel), busy: map[string]string{}, ooms: map[string]time.Time{}, history: c.History, reload: make(chan *spec.Stack)}
 }
 
 // Trigger asks for a pass soon. It never blocks.

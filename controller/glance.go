@@ -19,10 +19,10 @@ func (c *Controller) idle(ctx context.Context, turn Turn) {
 	for ctx.Err() == nil {
 		left := time.Until(turn.Next)
 		if left <= GlanceEvery {
-			c.rest(ctx, left)
+			c.rest(ctx, turn.Pass, left)
 			return
 		}
-		if !c.rest(ctx, GlanceEvery) || !c.glance(ctx, &turn) {
+		if !c.rest(ctx, turn.Pass, GlanceEvery) || !c.glance(ctx, &turn) {
 			return
 		}
 	}

@@ -20,6 +20,7 @@ func (c *Controller) Once(ctx context.Context) (Pass, error) {
 	defer c.jobs.Wait()
 	for {
 		began := time.Now()
+		c.caughtUp()
 		p, err := c.pass(work)
 		if err != nil {
 			return p, err
@@ -42,17 +43,49 @@ func (c *Controller) Once(ctx context.Context) (Pass, error) {
 // longestBreath is the longest time that a pass is put off although there is reason for one.
 const longestBreath = 500 * time.Millisecond
 
-// breathe waits four times as long as the last pass took while jobs are in flight. Each of their steps is an event, and a
-// look at everything after each would take from the engine what the jobs themselves need.
+// breathe waits four times as long as the last pass took, and no less than a burst, while jobs are in flight. Each of their steps
+// is an event, and a look at everything after each would take from the engine what the jobs themselves need.
 func breathe(ctx context.Context, last Pass, took time.Duration) {
 	if last.InFlight == 0 {
 		return
 	}
-	timer := time.NewTimer(min(4*took, longestBreath))
+	timer := time.NewTimer(min(max(4*took, burst), longestBreath))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	}
+}
+
+// burst is how long events are collected before they are looked at. One restart is five of them, and a look at everything after
+// each finds what the next one finds again.
+const burst = 50 * time.Millisecond
+
+// settle waits until a burst of events is over, or a trigger cuts it short: the end of a job is looked at at once. While jobs are
+// in flight their own steps are most of what happens.
+func (c *Controller) settle(ctx context.Context, last Pass) {
+	wait := burst
+	if last.InFlight > 0 {
+		wait *= 2
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-c.wake:
+	case <-timer.C:
+	}
+}
+
+// caughtUp forgets what called for a look that is about to begin.
+func (c *Controller) caughtUp() {
+	select {
+	case <-c.wake:
+	default:
+	}
+	select {
+	case <-c.hint:
+	default:
 	}
 }
 
@@ -68,6 +101,8 @@ func (c *Controller) sleep(ctx context.Context, p Pass) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-c.wake:
+	case <-c.hint:
+		c.settle(ctx, p)
 	case <-timer.C:
 	}
 	return nil

@@ -47,6 +47,7 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 			break
 		}
 		began := time.Now()
+		c.caughtUp()
 		p, err := c.pass(work)
 		c.leave()
 		if err != nil {
@@ -227,7 +228,7 @@ func (c *Controller) keepIncidents(ctx context.Context, o incident.Observation) 
 	}
 	for _, i := range change.Changed {
 		c.Logger.Info("incident", "id", i.ID, "service", i.Service, "cause", i.Cause, "state", i.State)
-		if i.State == incident.Mitigated { // its data are checked
+		if svc := c.Stack.Service(i.Service); i.State == incident.Mitigated && svc != nil && len(svc.Policy.Integrity) > 0 { // its data are checked
 			c.Trigger()
 		}
 	}
@@ -394,7 +395,7 @@ func (c *Controller) pause(ctx context.Context, p Pass, resync time.Duration) ti
 }
 
 // rest waits for a trigger, or for the pause to be over, which it reports. A burst of events becomes one pass.
-func (c *Controller) rest(ctx context.Context, pause time.Duration) (undisturbed bool) {
+func (c *Controller) rest(ctx context.Context, last Pass, pause time.Duration) (undisturbed bool) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -404,6 +405,8 @@ func (c *Controller) rest(ctx context.Context, pause time.Duration) (undisturbed
 	case stack := <-c.reload:
 		c.reread(ctx, stack)
 	case <-c.wake:
+	case <-c.hint:
+		c.settle(ctx, last)
 	}
 	return false
 }

@@ -15,7 +15,7 @@ type Events interface {
 	Events(ctx context.Context, project string) (<-chan events.Message, <-chan error)
 }
 
-// watch triggers a pass for every event until ctx ends. Events are hints: after every break it subscribes again and
+// watch asks for a pass on events until ctx ends. Events are hints: after every break it subscribes again and
 // asks for a full look, and what is lost without notice is found by the resync.
 func (c *Controller) watch(ctx context.Context) {
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(10*time.Second),
@@ -40,7 +40,10 @@ func (c *Controller) follow(ctx context.Context, messages <-chan events.Message,
 		case m := <-messages:
 			again.Reset()
 			if c.note(m) {
-				c.Trigger()
+				select {
+				case c.hint <- struct{}{}:
+				default:
+				}
 			}
 		case err := <-ended:
 			return err

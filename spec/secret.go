@@ -116,7 +116,7 @@ func Mask(key, value string) string {
 			return m[1] + m[3] + masked
 		})
 	}
-	if strings.ContainsAny(value, "=:") {
+	if strings.ContainsAny(value, "=:") && mayName(value) {
 		for _, form := range []*regexp.Regexp{assignment, tight} {
 			value = maskAssigned(form, value)
 		}
@@ -129,6 +129,29 @@ var (
 	schemes    = []string{"bearer", "basic", "baſic"}
 	tokenMarks = []string{"eyJ", "gh", "github_pat_", "glpat-", "xox", "k_live_", "k_test_", "npm_"}
 )
+
+// mayName says whether a text may hold the name of a secret: one without any of the words is not searched for assignments.
+func mayName(text string) bool {
+	lower := strings.ToLower(text)
+	return slices.ContainsFunc(wordStems, func(stem string) bool { return strings.Contains(lower, stem) })
+}
+
+// wordStems are in the names that have secretWords in them, whatever stands between their words. A stem that holds another one, as
+// "pgpassword" does "pass", is left out.
+var wordStems = func() []string {
+	var stems []string
+	for _, word := range secretWords {
+		stems = append(stems, word[strings.LastIndexByte(word, '_')+1:])
+	}
+	slices.SortFunc(stems, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	var least []string
+	for _, stem := range stems {
+		if !slices.ContainsFunc(least, func(shorter string) bool { return strings.Contains(stem, shorter) }) {
+			least = append(least, stem)
+		}
+	}
+	return least
+}()
 
 // maskAssigned hides what is assigned to a secret's name. What is assigned to another name may be an assignment itself, as in
 // `OPTS=-Dpassword=…` and `panic: token=…`.

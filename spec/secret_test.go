@@ -110,3 +110,14 @@ func TestSecretContents(t *testing.T) {
 		t.Errorf("%q and %q, expected %q", got, stack.Secrets(), want)
 	}
 }
+
+// TestMaskLooksForNames: a text that is not searched for assignments has none to a secret's name.
+func TestMaskLooksForNames(t *testing.T) {
+	for _, word := range secretWords {
+		for _, name := range []string{word, strings.ToUpper(word), "APP_" + strings.ReplaceAll(word, "_", "-")} {
+			if text := name + "=hunter2"; strings.Contains(Mask("", text), "hunter2") {
+				t.Errorf("shown: %s", text)
+			}
+		}
+	}
+}

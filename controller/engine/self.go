@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/docker/docker/api/types/mount"
 
@@ -15,9 +16,7 @@ import (
 // standing adds where this process stands: in which container of the engine, and what it sees of the host there. An
 // engine that does not know the container is not the one around this process.
 func (e *Engine) standing(ctx context.Context, about *observe.Engine) error {
-	groups, _ := os.ReadFile("/proc/self/cgroup") // what is not there is no container
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	id := containerOf(string(groups), string(mounts))
+	id := ownContainer()
 	if id == "" {
 		return nil
 	}
@@ -36,6 +35,14 @@ func (e *Engine) standing(ctx context.Context, about *observe.Engine) error {
 	}
 	return nil
 }
+
+// ownContainer is the container that this process is in, and stays in. A host with many containers has a long mount table, which
+// the kernel writes anew for each who reads it.
+var ownContainer = sync.OnceValue(func() string {
+	groups, _ := os.ReadFile("/proc/self/cgroup") // what is not there is no container
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	return containerOf(string(groups), string(mounts))
+})
 
 // Self is the id of the container that Composure runs in, as Engine last found it; empty when it is none of this engine's.
 func (e *Engine) Self() string {

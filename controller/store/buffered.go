@@ -56,6 +56,9 @@ type Buffered struct {
 	newest int64     // number of the last revision that the mirror has copied
 	mark   mark      // what the store was at when the mirror copied it
 	copied time.Time // when that was
+
+	last      *Revision  // the last one, as read since anybody wrote one; nil: it has to be read
+	incidents []Incident // all of them, likewise
 }
 
 // write is one acknowledged write that the store does not have yet.
@@ -282,6 +285,7 @@ func (b *Buffered) Refresh(ctx context.Context) error {
 		return fmt.Errorf("mirror the store: %w", err)
 	}
 	b.newest, b.mark, b.copied = newest, at, time.Now()
+	b.last, b.incidents = nil, nil
 	return nil
 }
 

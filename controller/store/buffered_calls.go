@@ -58,6 +58,7 @@ func (b *Buffered) Attempts(ctx context.Context, f AttemptFilter) ([]Attempt, er
 // SaveRevision records what was applied, as Store.SaveRevision does.
 func (b *Buffered) SaveRevision(ctx context.Context, r Revision) error {
 	return b.write(ctx, write{what: "save the revision", bytes: overhead + len(r.Model), do: func(ctx context.Context, s *Store) error {
+		b.last = nil
 		return s.SaveRevision(ctx, r)
 	}}, true)
 }
@@ -65,13 +66,34 @@ func (b *Buffered) SaveRevision(ctx context.Context, r Revision) error {
 // MarkStable records that a service was proven stable, as Store.MarkStable does.
 func (b *Buffered) MarkStable(ctx context.Context, service, revision string, at time.Time) error {
 	return b.write(ctx, write{what: "mark the revision stable", bytes: overhead, do: func(ctx context.Context, s *Store) error {
+		b.last = nil
 		return s.MarkStable(ctx, b.stack, service, revision, at)
 	}}, true)
 }
 
-// LastRevision is Store.LastRevision of the stack.
+// LastRevision is Store.LastRevision of the stack, as of the last Refresh where the database tells who has written since: each
+// pass asks for it, and only deployments change it. What it returns is not to be changed.
 func (b *Buffered) LastRevision(ctx context.Context) (Revision, error) {
-	return read(ctx, b, func(ctx context.Context, s *Store) (Revision, error) { return s.LastRevision(ctx, b.stack) })
+	if known, _ := b.known(); known != nil {
+		return *known, nil
+	}
+	return read(ctx, b, func(ctx context.Context, s *Store) (Revision, error) {
+		last, err := s.LastRevision(ctx, b.stack)
+		if err == nil {
+			b.last = &last
+		}
+		return last, err
+	})
+}
+
+// known is the last revision, and all incidents, where they cannot be others by now; nil: the store has to be asked.
+func (b *Buffered) known() (*Revision, []Incident) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down != nil || b.mark == (mark{}) {
+		return nil, nil
+	}
+	return b.last, b.incidents
 }
 
 // Revision is Store.Revision of the stack.
@@ -143,6 +165,7 @@ func (b *Buffered) SaveIncident(ctx context.Context, i Incident) error {
 	i.Stack = b.stack
 	return b.write(ctx, write{what: "save the incident", row: "incident " + i.ID, bytes: overhead + len(i.Document), do: func(ctx context.Context, s *Store) error {
 		i := i
+		b.incidents = nil
 		if s != b.store {
 			i.Was = nil
 		}
@@ -150,10 +173,21 @@ func (b *Buffered) SaveIncident(ctx context.Context, i Incident) error {
 	}}, true)
 }
 
-// Incidents is Store.Incidents of the stack. While the store is down it knows the open ones and those of the last 48 hours.
+// Incidents is Store.Incidents of the stack. While the store is down it knows the open ones and those of the last 48 hours. All of
+// them are kept in mind like the last revision.
 func (b *Buffered) Incidents(ctx context.Context, f IncidentFilter) ([]Incident, error) {
 	f.Stack = b.stack
-	return read(ctx, b, func(ctx context.Context, s *Store) ([]Incident, error) { return s.Incidents(ctx, f) })
+	all := f == IncidentFilter{Stack: b.stack}
+	if _, known := b.known(); all && known != nil {
+		return slices.Clone(known), nil
+	}
+	return read(ctx, b, func(ctx context.Context, s *Store) ([]Incident, error) {
+		found, err := s.Incidents(ctx, f)
+		if err == nil && all {
+			b.incidents = append([]Incident{}, found...)
+		}
+		return found, err
+	})
 }
 
 // AddEvents appends to the timelines of incidents. While the store is down the timeline is not read, only added to.

@@ -322,3 +322,34 @@ func (o outage) testFull(t *testing.T) {
 	must(t, err)
 	equal(t, acknowledged, len(kept))
 }
+
+// TestBufferedReadsAnew: what is kept in mind of a store is what stands there, whoever wrote it last.
+func TestBufferedReadsAnew(t *testing.T) {
+	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Microsecond)
+	p := place{Options{StateDir: t.TempDir()}}
+	s, other := p.open(t), p.open(t)
+	b, err := NewBuffered(ctx, s, stack)
+	must(t, err)
+	holds := func(revision string, stable bool, incidents int) {
+		t.Helper()
+		for range 2 { // read, and as kept
+			last, err := b.LastRevision(ctx)
+			must(t, err)
+			equal(t, revision, last.ID)
+			equal(t, stable, !last.Services[0].StableAt.IsZero())
+			all, err := b.Incidents(ctx, IncidentFilter{})
+			must(t, err)
+			equal(t, incidents, len(all))
+		}
+	}
+	services := []ServiceRevision{{Service: "api", ConfigHash: "h1"}}
+	must(t, b.SaveRevision(ctx, Revision{Stack: stack, ID: "r1", Model: []byte("one"), Services: services}))
+	holds("r1", false, 0)
+	must(t, b.MarkStable(ctx, "api", "r1", now))
+	must(t, b.SaveIncident(ctx, Incident{ID: "i1", Opened: now, Document: json.RawMessage(`{}`)}))
+	holds("r1", true, 1)
+	must(t, other.SaveRevision(ctx, Revision{Stack: stack, ID: "r2", Model: []byte("two"), Services: []ServiceRevision{{Service: "api", ConfigHash: "h2"}}}))
+	must(t, other.SaveIncident(ctx, Incident{Stack: stack, ID: "i2", Opened: now, Document: json.RawMessage(`{}`)}))
+	must(t, b.Refresh(ctx))
+	holds("r2", false, 2)
+}

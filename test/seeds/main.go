@@ -64,7 +64,7 @@ func build(ctx context.Context, dir string, flags ...string) (string, error) {
 func simulation(ctx context.Context, binary string, from, to int, flags ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.run", "TestSimulation$", "-test.v", "-test.timeout", "0"}, flags...)...)
 	cmd.Dir = filepath.Join("cmd", "composure")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_SEEDS=%d-%d", from, to), "GOMAXPROCS=1", "GOGC=400")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_SEEDS=%d-%d", from, to), "GOMAXPROCS=1")
 	return cmd
 }
 

@@ -207,9 +207,15 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 	if err := c.fails(false); err != nil {
 		return nil, err
 	}
-	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-	return &faultyStmt{s, c, query}, err
+	s, err := c.prepared(ctx, query)
+	return borrowed{s}, err
 }
+
+// borrowed is a prepared statement that its connection keeps.
+type borrowed struct{ *faultyStmt }
+
+// Close implements driver.Stmt.
+func (borrowed) Close() error { return nil }
 
 // faultyStmt is a prepared statement.
 type faultyStmt struct {
