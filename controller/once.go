@@ -40,16 +40,19 @@ func (c *Controller) Once(ctx context.Context) (Pass, error) {
 	}
 }
 
-// longestBreath is the longest time that a pass is put off although there is reason for one.
-const longestBreath = 500 * time.Millisecond
+// How long a pass is put off although there is reason for one.
+const (
+	longestBreath  = 500 * time.Millisecond
+	shortestBreath = 50 * time.Millisecond
+)
 
-// breathe waits four times as long as the last pass took, and no less than a burst, while jobs are in flight. Each of their steps
+// breathe waits four times as long as the last pass took, and no less than shortestBreath, while jobs are in flight. Each of their steps
 // is an event, and a look at everything after each would take from the engine what the jobs themselves need.
 func breathe(ctx context.Context, last Pass, took time.Duration) {
 	if last.InFlight == 0 {
 		return
 	}
-	timer := time.NewTimer(min(max(4*took, burst), longestBreath))
+	timer := time.NewTimer(min(max(4*took, shortestBreath), longestBreath))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -57,16 +60,19 @@ func breathe(ctx context.Context, last Pass, took time.Duration) {
 	}
 }
 
-// burst is how long events are collected before they are looked at. One restart is five of them, and a look at everything after
-// each finds what the next one finds again.
-const burst = 50 * time.Millisecond
+// How long events are collected before they are looked at. One restart is five of them, and a look at everything after each finds
+// what the next one finds again. What happens by itself is looked at almost at once; while jobs are in flight their own steps are
+// most of what happens.
+const (
+	burst = 10 * time.Millisecond
+	steps = 100 * time.Millisecond
+)
 
-// settle waits until a burst of events is over, or a trigger cuts it short: the end of a job is looked at at once. While jobs are
-// in flight their own steps are most of what happens.
+// settle waits until a burst of events is over, or a trigger cuts it short: the end of a job is looked at at once.
 func (c *Controller) settle(ctx context.Context, last Pass) {
 	wait := burst
 	if last.InFlight > 0 {
-		wait *= 2
+		wait = steps
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
