@@ -15,18 +15,17 @@ import (
 func TestSeveral(t *testing.T) {
 	t.Parallel()
 	root, state := t.TempDir(), t.TempDir()
-	beside := func(dir, name, text string) *project {
-		p := newProject(t, "several-"+name, text)
+	beside := func(dir, name string) *project { // all of them before the process begins: what it makes is removed when it has ended
+		p := newProject(t, "several-"+name, "")
 		p.dir, p.state = filepath.Join(root, dir), state
-		if err := os.Mkdir(p.dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		p.write("name: " + p.name + "\n" + text)
 		return p
 	}
-	one, two := beside("a", "one", stack), beside("b", "two", stack)
-	broken := beside("c", "three", "services: {web: {imag: x}}")
-	same := beside("d", "one", stack)
+	one, two, broken, same, later := beside("a", "one"), beside("b", "two"), beside("c", "three"), beside("d", "four"), beside("e", "five")
+	for _, p := range []*project{one, two, broken, same} {
+		p.named(p.name, stack)
+	}
+	broken.write("services: {web: {imag: x}}")
+	same.named(one.name, stack)
 	if err := os.Mkdir(filepath.Join(root, "empty"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +51,9 @@ func TestSeveral(t *testing.T) {
 		t.Error("a pause holds the stack that it was given for, and no other")
 	}
 
-	broken.write("name: " + broken.name + "\n" + stack)
-	same.write("name: " + prefix + "several-four\n" + stack)
-	same.name = prefix + "several-four"
-	same.sweep()
-	t.Cleanup(same.sweep)
-	later := beside("e", "later", stack)
+	for _, p := range []*project{broken, same, later} {
+		p.named(p.name, stack)
+	}
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +61,15 @@ func TestSeveral(t *testing.T) {
 		p.leased()
 		p.eventually("it is brought up", p.up)
 	}
+}
+
+// named writes the compose file with the project's name in it, in its directory, which may not be there yet.
+func (p *project) named(name, text string) {
+	p.t.Helper()
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	p.write("name: " + name + "\n" + text)
 }
 
 // up says whether the service web runs.
