@@ -100,10 +100,8 @@ func (b *bench) scaleOf(ctx context.Context, containers, stacks int) (s scaled, 
 	if _, err := host.looked(ctx, stacks); err != nil {
 		return s, fmt.Errorf("%w\n%s", err, tail(log))
 	}
-	select { // else they would be looked at again when they have run for long enough to be well
-	case <-ctx.Done():
-		return s, ctx.Err()
-	case <-time.After(settled):
+	if err := wait(ctx, settled); err != nil { // else they would be looked at again when they have run for long enough to be well
+		return s, err
 	}
 	s = scaled{containers: containers, stacks: stacks}
 	return s, s.measure(ctx, host, cmd.Process.Pid)
@@ -126,6 +124,9 @@ func (s *scaled) measure(ctx context.Context, host *simulated, pid int) (err err
 		}
 		n, err := host.looked(ctx, s.stacks)
 		if err != nil {
+			return err
+		}
+		if err := wait(ctx, time.Second+time.Duration(s.containers)*time.Millisecond); err != nil { // a look is thought about
 			return err
 		}
 		if len(n.Unknown) > 0 {
