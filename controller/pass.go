@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (c *Controller) pass(ctx context.Context) (Pass, error) {
 		return p, err
 	}
 	if c.heal != nil {
-		p.Plan.Yield(c.heal.Memory.Asked())
+		p.Plan.Yield(cmp.Or(c.heal.Memory.Asked(), c.meanwhile(ctx, p)))
 	}
 	due := p.Plan.Due()
 	switch {
@@ -158,6 +159,25 @@ func (c *Controller) recollect(ctx context.Context) {
 	if err := c.restoreDesired(ctx, time.Now()); err != nil {
 		c.Logger.Warn("desired state not refreshed", "error", err)
 	}
+}
+
+// meanwhile is the command that was given while everything was looked at, and changed who is to be left alone: an engine can
+// take its time to answer. Nothing is begun on what was known before it.
+func (c *Controller) meanwhile(ctx context.Context, p Pass) string {
+	if len(p.Plan.Due()) == 0 {
+		return ""
+	}
+	before := c.heal.desired.Paused
+	c.recollect(ctx)
+	switch now := c.heal.desired.Paused; {
+	case maps.Equal(before, now):
+		return ""
+	case len(now) < len(before):
+		c.Trigger()
+		return "resume"
+	}
+	c.Trigger()
+	return "pause"
 }
 
 // tell records the incidents that a pass found, before anything is done about them.

@@ -23,6 +23,7 @@ type Engine interface {
 	Self() string
 	Container(ctx context.Context, id string) (*container.InspectResponse, error)
 	CreateNetwork(ctx context.Context, n *spec.Network) error
+	RemoveNetwork(ctx context.Context, id string, n *spec.Network) error
 	CreateVolume(ctx context.Context, v *spec.Volume) error
 	CreateContainer(ctx context.Context, name string, c spec.Container) (id string, err error)
 	Start(ctx context.Context, id string) error
@@ -103,6 +104,8 @@ func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, er
 	switch s.Op {
 	case plan.NetworkCreate:
 		return "", a.Engine.CreateNetwork(ctx, s.Network)
+	case plan.NetworkRemove:
+		return "", a.Engine.RemoveNetwork(ctx, s.ID, s.Network)
 	case plan.VolumeCreate:
 		return "", a.Engine.CreateVolume(ctx, s.Volume)
 	case plan.ImagePull:

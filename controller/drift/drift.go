@@ -49,6 +49,7 @@ type Drift struct {
 
 // Fields that are no key of the compose file.
 const (
+	FieldUnique    = "unique"    // there are several networks of one name
 	FieldExistence = "existence" // a container, network or volume is missing
 	FieldReplicas  = "replicas"  // a replica is missing beside others
 	FieldSurplus   = "surplus"   // a container more than the replicas

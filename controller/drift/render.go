@@ -206,7 +206,7 @@ func SeverityOf(d Drift) Severity {
 		return SeverityNotice
 	}
 	switch d.Field {
-	case FieldExistence, FieldReplicas, FieldState, FieldHealth:
+	case FieldExistence, FieldReplicas, FieldState, FieldHealth, FieldUnique:
 		return SeverityError
 	}
 	switch d.Remedy {

@@ -130,6 +130,7 @@ func ruleOf(d Drift) string {
 
 // ruleTexts describe the fields that are no key of the compose file.
 var ruleTexts = map[string]string{
+	FieldUnique:    "Several networks of the stack have one name",
 	FieldExistence: "A container, network or volume of the file is missing",
 	FieldReplicas:  "There are fewer replicas than the file says",
 	FieldSurplus:   "There are more replicas than the file says",

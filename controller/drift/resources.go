@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 
+	"composure/controller/observe"
 	"composure/spec"
 )
 
@@ -32,8 +33,26 @@ func (c *comparison) networks() {
 				advice: "to change it, stop the services that use it, `docker network rm " + n.Name + "`, and deploy; no data is lost",
 			})
 			c.owner(subject, pos, spec.LabelNetwork, n.Key, found.Labels)
+			c.twins(subject, pos, n.Name)
 		}
 	}
+}
+
+// twins reports the networks that have the name of another one of the stack.
+func (c *comparison) twins(subject string, pos spec.Position, name string) {
+	twins := c.Snapshot.Twins[name]
+	if len(twins) == 0 {
+		return
+	}
+	d := Drift{
+		Subject: subject, Field: FieldUnique, Desired: "one of this name", Observed: fmt.Sprintf("%d of this name", 1+len(twins)), Pos: pos,
+		Origin: OriginLive, Remedy: RemedyInPlace, Cause: "made twice at one moment; the engine starts nothing on a name that two networks have",
+	}
+	if slices.ContainsFunc(twins, func(t observe.Twin) bool { return t.Used }) {
+		d.Remedy = RemedyReport
+		d.Cause += ", and containers are attached to both: stop the services that use it, `docker network rm` one of them by its id, and deploy"
+	}
+	c.add(d)
 }
 
 // volumes compares the named volumes that services use.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 
@@ -42,6 +43,27 @@ func (e *Engine) CreateNetwork(ctx context.Context, n *spec.Network) error {
 		return backoff.Permanent(err)
 	}
 	return wrap(soonAgain(ctx, create), "create network %s", n.Name)
+}
+
+// RemoveNetwork removes a network of the file, by its id, that has the name of another one and that nothing is attached to: else,
+// and when it is not the stack's, it stays, with ErrConflict. One that is gone is fine.
+func (e *Engine) RemoveNetwork(ctx context.Context, id string, n *spec.Network) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	found, err := e.api().NetworkInspect(ctx, id, network.InspectOptions{})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return nil
+	case err != nil:
+		return wrap(err, "inspect network %s", n.Name)
+	case found.ID != id, found.Name != n.Name, found.Labels[spec.LabelProject] != n.Create.Labels[spec.LabelProject], len(found.Containers) > 0:
+		return wrap(observe.ErrConflict, "remove network %s: %s is in use, or another stack's", n.Name, short(id))
+	}
+	err = e.api().NetworkRemove(ctx, id)
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return wrap(err, "remove network %s", n.Name)
 }
 
 // soonAgain repeats what stood in the way of the engine for a moment, ten times within a second or two. What is not to be repeated

@@ -61,6 +61,7 @@ var endpoints = []Endpoint{
 	{"POST", "/containers/{id}/update", ModeReconcile, "limits and restart policy in place"},
 	{"DELETE", "/containers/{id}", ModeReconcile, "the old container, once the new one is proven; never its volumes"},
 	{"POST", "/networks/create", ModeReconcile, "missing networks"},
+	{"DELETE", "/networks/{name}", ModeReconcile, "the second of two networks of one name, which nothing is attached to"},
 	{"POST", "/networks/{name}/connect", ModeReconcile, "attach to a network"},
 	{"POST", "/networks/{name}/disconnect", ModeReconcile, "detach from a network"},
 	{"POST", "/volumes/create", ModeReconcile, "missing volumes"},

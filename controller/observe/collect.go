@@ -40,8 +40,9 @@ type Look struct {
 	begin   func(task func(context.Context) error) // runs a task beside the others; the first that fails ends all
 	wait    func() error                           // for all tasks
 	list    []container.Summary
-	stack   *spec.Stack // from Finish on
-	absent  error       // why the engine did not say who it is; read after wait
+	listed  []network.Inspect // networks
+	stack   *spec.Stack       // from Finish on
+	absent  error             // why the engine did not say who it is; read after wait
 
 	mu       sync.Mutex // tasks write under it
 	snapshot *Snapshot
@@ -77,6 +78,7 @@ func (c *Look) Finish(ctx context.Context, stack *spec.Stack) (*Snapshot, error)
 	if err := c.wait(); err != nil {
 		return nil, fmt.Errorf("observe %s: %w", c.project, cmp.Or(c.absent, err))
 	}
+	c.snapshot.networks(c.listed)
 	if err := c.details(ctx); err != nil {
 		return nil, fmt.Errorf("observe %s: %w", c.project, err)
 	}
@@ -111,11 +113,7 @@ func (c *Look) lists() {
 	})
 	c.begin(func(ctx context.Context) error {
 		networks, err := c.src.Networks(ctx, c.project)
-		return c.keep(ctx, Gap{Subject: "networks"}, err, func() {
-			for _, n := range networks {
-				c.snapshot.Networks[n.Name] = n
-			}
-		})
+		return c.keep(ctx, Gap{Subject: "networks"}, err, func() { c.listed = networks })
 	})
 	c.begin(func(ctx context.Context) error {
 		volumes, err := c.src.Volumes(ctx, c.project)

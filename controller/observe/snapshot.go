@@ -19,6 +19,7 @@ type Snapshot struct {
 	Engine     Engine
 	Containers []Container                      // of the project, one-off ones too; sorted by service, number, name
 	Networks   map[string]network.Inspect       // by the engine's name: those the stack names or owns, without their endpoints
+	Twins      map[string][]Twin                // by name: what else has it
 	Volumes    map[string]volume.Volume         // by the engine's name: those the stack names or owns
 	Images     map[string]image.InspectResponse // by id: those the services name and those the containers run
 	Refs       map[string]string                // image reference of a service → local image id; "" when missing

@@ -325,18 +325,16 @@ func (p *planner) leave(pl *place) {
 	}
 }
 
-// handsOff returns why a place is left alone whatever its state: paused by its operators, or by hand.
+// handsOff returns why a place is left alone whatever its state: paused by hand, or by its operators, who do not mean a recreation
+// that was begun.
 func (p *planner) handsOff(pl *place) string {
-	if pl.slot.Replaced != nil {
-		return ""
-	}
-	if why := p.paused(pl.svc.Name); why != "" {
-		return why
-	}
 	if c := pl.slot.Container; !p.Deploy && c != nil && c.Status() == "paused" {
 		return "its container was paused by hand; `docker unpause` or `composure reconcile --once` resumes it"
 	}
-	return ""
+	if pl.slot.Replaced != nil {
+		return ""
+	}
+	return p.paused(pl.svc.Name)
 }
 
 // paused is why a service, "" for the stack, is to be left alone, or "".

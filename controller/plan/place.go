@@ -89,7 +89,7 @@ func (p *planner) place(svc *spec.Service, slot observe.Slot, image *Wait) *plac
 	pl.server, pl.idle = p.sitters(svc)
 	pl.commit = p.Commits[svc.Name]
 	pl.needs = p.needs(svc, desired, image)
-	pl.waits = append(p.waits(svc), p.yields(svc, desired)...)
+	pl.waits = slices.Concat(p.waits(svc), p.yields(svc, desired), p.ambiguous(desired))
 	pl.renewed = p.renewed(svc, slot.Container)
 	pl.joins = p.proven(svc.Namespaces)
 	return pl

@@ -21,6 +21,7 @@ type Operation string
 // Operations. None of them can remove a volume.
 const (
 	NetworkCreate Operation = "create network"
+	NetworkRemove Operation = "remove network"
 	VolumeCreate  Operation = "create volume"
 	ImagePull     Operation = "pull image"
 	ImageBuild    Operation = "build image"

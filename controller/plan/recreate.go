@@ -96,9 +96,9 @@ func continues(pl *place) string {
 	return "a recreation was begun"
 }
 
-// undoes: the new container failed, or the attempt did.
+// undoes: the new container failed, or the attempt did. One that somebody has paused has not failed.
 func undoes(pl *place) string {
-	if pl.slot.Replaced == nil {
+	if pl.slot.Replaced == nil || pl.slot.Container.Status() == "paused" {
 		return ""
 	}
 	if pl.judge.Verdict == Failed {

@@ -7,16 +7,33 @@ import (
 	"time"
 
 	"composure/controller/drift"
+	"composure/controller/observe"
 	"composure/spec"
 )
 
-// networks plans the networks that the file defines and the engine lacks.
+// networks plans the networks that the file defines and the engine lacks, and the end of those that it has twice.
 func (p *planner) networks() {
 	for _, n := range p.Stack.Networks {
-		if _, there := p.Snapshot.Networks[n.Name]; !there && p.concerns(n.Key, func(svc *spec.Service) []string { return svc.NetworkKeys }) {
-			p.resource("network "+n.Name, n.External, Step{Op: NetworkCreate, Target: n.Name, Network: n})
+		if !p.concerns(n.Key, func(svc *spec.Service) []string { return svc.NetworkKeys }) {
+			continue
+		}
+		if _, there := p.Snapshot.Networks[n.Name]; !there {
+			p.resource("network "+n.Name, n.External, "does not exist", Step{Op: NetworkCreate, Target: n.Name, Network: n})
+		}
+		if twins := p.Snapshot.Twins[n.Name]; len(twins) > 0 { // one after the other
+			p.twin(n, twins[0])
 		}
 	}
+}
+
+// twin plans the removal of a network that nothing is attached to and that has the name of the stack's own.
+func (p *planner) twin(n *spec.Network, twin observe.Twin) {
+	subject := "network " + n.Name
+	if n.External || twin.Used {
+		p.lacks(subjectKey(subject), subject, "there are several of this name; stop what uses it, and `docker network rm` all but one by their ids")
+		return
+	}
+	p.resource(subject, false, "there are two of this name, and nothing is attached to this one", Step{Op: NetworkRemove, Target: n.Name, ID: twin.ID, Network: n})
 }
 
 // volumes plans the volumes that the file defines and the engine lacks.
@@ -28,7 +45,7 @@ func (p *planner) volumes() {
 		if why := p.keptEmpty(v); why != "" {
 			p.lacks("volume/"+v.Name, "volume "+v.Name, why)
 		} else {
-			p.resource("volume "+v.Name, v.External, Step{Op: VolumeCreate, Target: v.Name, Volume: v})
+			p.resource("volume "+v.Name, v.External, "does not exist", Step{Op: VolumeCreate, Target: v.Name, Volume: v})
 		}
 	}
 }
@@ -51,8 +68,8 @@ func (p *planner) keptEmpty(v *spec.Volume) string {
 	return ""
 }
 
-// resource plans one missing network or volume. What is external belongs to somebody else.
-func (p *planner) resource(subject string, external bool, step Step) {
+// resource plans what makes a network or volume right. What is external belongs to somebody else.
+func (p *planner) resource(subject string, external bool, cause string, step Step) {
 	key := subjectKey(subject)
 	switch why := p.gap(subject); {
 	case why != "":
@@ -62,9 +79,9 @@ func (p *planner) resource(subject string, external bool, step Step) {
 	case p.Busy[key] != "":
 		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
 	case p.Deploy && p.paused("") != "":
-		p.leaveAlone(key, "", subject, "does not exist, and the stack is left alone: "+p.paused(""))
+		p.leaveAlone(key, "", subject, cause+", and the stack is left alone: "+p.paused(""))
 	default:
-		p.try(Job{Key: key, Kind: string(step.Op), Cause: "does not exist", Steps: []Step{step}}, 0)
+		p.try(Job{Key: key, Kind: string(step.Op), Cause: cause, Steps: []Step{step}}, 0)
 	}
 	if failures, last := p.failures(key, string(step.Op)); failures >= max(p.Tries, 1) {
 		p.blocked[subject] = last.Reason

@@ -19,6 +19,7 @@ func (p *planner) needs(svc *spec.Service, desired spec.Container, image *Wait) 
 			needs = append(needs, exists("network "+e.Network))
 		}
 	}
+	needs = append(needs, p.ambiguous(desired)...)
 	for _, v := range p.Stack.Volumes {
 		if _, there := p.Snapshot.Volumes[v.Name]; !there && slices.Contains(svc.VolumeKeys, v.Key) {
 			needs = append(needs, exists("volume "+v.Name))
@@ -35,6 +36,16 @@ func (p *planner) needs(svc *spec.Service, desired spec.Container, image *Wait) 
 		}
 	}
 	return needs
+}
+
+// ambiguous are the networks of a container that there are several of: the engine starts nothing on them.
+func (p *planner) ambiguous(desired spec.Container) (waits []Wait) {
+	for _, e := range desired.Networks {
+		if len(p.Snapshot.Twins[e.Network]) > 0 {
+			waits = append(waits, Wait{On: "network " + e.Network, Text: "one network " + e.Network})
+		}
+	}
+	return waits
 }
 
 // steady says whether a service whose namespace is shared runs and stays the container that it is.

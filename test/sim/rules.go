@@ -68,7 +68,7 @@ var callRules = []struct {
 		return ""
 	}},
 	{"paused by hand", func(c *checker, call simengine.Call) string {
-		if c.remediator(call.From) && call.Of.Paused && (call.Op == "restart" || call.Op == "unpause" || call.Op == "kill") {
+		if c.remediator(call.From) && call.Of.Paused && (isRung(call) || call.Op == "unpause" || call.Op == "stop") {
 			return "a person paused it"
 		}
 		return ""
