@@ -2,8 +2,10 @@ package spec
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -22,6 +24,28 @@ func (s *Stack) Canonical() ([]byte, error) {
 		return nil, fmt.Errorf("write the model of %s: %w", s.Name, err)
 	}
 	return data, nil
+}
+
+// written is the sum of what Canonical writes of a project, once it was asked for.
+type written struct {
+	once    sync.Once
+	project *types.Project
+	sum     [sha256.Size]byte
+	known   bool
+}
+
+// writes says whether Canonical writes this of a stack. It may be nil.
+func (s *Stack) writes(data []byte) bool {
+	if s == nil || s.canonical == nil || s.canonical.project != s.project {
+		return false
+	}
+	c := s.canonical
+	c.once.Do(func() {
+		if own, err := s.Canonical(); err == nil {
+			c.sum, c.known = sha256.Sum256(own), true
+		}
+	})
+	return c.known && c.sum == sha256.Sum256(data)
 }
 
 // CanonicalPart is Canonical after a deployment of some services only: those are as s has them, all others as they were
@@ -86,6 +110,11 @@ func mergePart[V any](file, applied map[string]V, used map[string]bool) map[stri
 // FromCanonical reads what Canonical wrote. What the YAML does not hold comes from a stack like it, which may be the
 // same project loaded from newer files: directory, files, environment and the places of keys. Like may be nil.
 func FromCanonical(data []byte, like *Stack) (stack *Stack, err error) {
+	if like.writes(data) { // nothing was edited since: to read it again takes milliseconds, and comes to the same
+		same := *like
+		same.Unset, same.Warnings = nil, nil // which are about the files
+		return &same, nil
+	}
 	sel := &selection{env: types.Mapping{}, files: []types.ConfigFile{{Filename: "last applied state", Content: data}}}
 	positions := &Positions{}
 	if like != nil {

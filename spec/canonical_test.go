@@ -30,11 +30,19 @@ func TestCanonicalRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := FromCanonical(data, stack)
+			again, err := FromCanonical(data, edited(stack))
 			if err != nil {
 				t.Fatalf("%v\n%s", err, data)
 			}
 			sameStack(t, stack, again)
+			unread, err := FromCanonical(data, stack)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameStack(t, again, unread)
+			if len(unread.Unset)+len(unread.Warnings) > 0 {
+				t.Error("what is said about the files is said of what was applied")
+			}
 			twice, err := again.Canonical()
 			if err != nil {
 				t.Fatal(err)
@@ -43,6 +51,33 @@ func TestCanonicalRoundTrip(t *testing.T) {
 				t.Errorf("canonical form (-first +second):\n%s", diff)
 			}
 		})
+	}
+}
+
+// edited is a stack like another one, which does not know of itself what Canonical writes of it: that has to be read.
+func edited(s *Stack) *Stack {
+	next := *s
+	next.canonical = nil
+	return &next
+}
+
+// TestCanonicalOfAnother: what was applied is read as it stands there, whatever has been put in the place of the file's services.
+func TestCanonicalOfAnother(t *testing.T) {
+	stack := loadText(t, "services:\n  web: {image: 'app:1', mem_limit: 100m}\n")
+	data, err := stack.Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raised := stack.With(stack.Service("web").WithMemory(200 << 20))
+	other := loadText(t, "services:\n  web: {image: 'app:2', mem_limit: 100m}\n")
+	for name, like := range map[string]*Stack{"raised": raised, "raised, with policies": raised.WithPolicies(stack), "edited": other, "none": nil} {
+		again, err := FromCanonical(data, like)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if web := again.Service("web"); web.Image != "app:1" || web.model.MemLimit != 100<<20 {
+			t.Errorf("%s: read back: %s, %d bytes", name, web.Image, web.model.MemLimit)
+		}
 	}
 }
 
@@ -89,7 +124,7 @@ func TestCanonicalKeepsSecretsByReference(t *testing.T) {
 	if strings.Contains(string(data), "hunter2") {
 		t.Errorf("the secret is stored:\n%s", data)
 	}
-	again, err := FromCanonical(data, stack)
+	again, err := FromCanonical(data, edited(stack))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +205,7 @@ func TestInactiveServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := FromCanonical(data, stack)
+	again, err := FromCanonical(data, edited(stack))
 	if err != nil {
 		t.Fatal(err)
 	}

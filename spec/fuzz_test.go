@@ -34,7 +34,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := FromCanonical(data, stack); err != nil {
+		if _, err := FromCanonical(data, edited(stack)); err != nil {
 			t.Fatalf("%v\n%s", err, data)
 		}
 	})

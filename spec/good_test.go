@@ -89,7 +89,7 @@ func roundTrip(t *testing.T, stack *Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := FromCanonical(data, stack)
+	again, err := FromCanonical(data, edited(stack))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}

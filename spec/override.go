@@ -10,6 +10,7 @@ import (
 // rollback, or with a raised limit. The receiver is unchanged.
 func (s *Stack) With(svc *Service) *Stack {
 	next := *s
+	next.canonical = nil // it is not what that says any more
 	next.Services = slices.Clone(s.Services)
 	for i, have := range next.Services {
 		if have.Name == svc.Name {
@@ -26,6 +27,7 @@ func (s *Stack) With(svc *Service) *Stack {
 // what is restored does not.
 func (s *Stack) WithPolicies(file *Stack) *Stack {
 	next := *s
+	next.canonical = nil // as in With
 	next.Policy = file.Policy
 	next.Services = slices.Clone(s.Services)
 	for i, have := range next.Services {

@@ -47,6 +47,7 @@ type Stack struct {
 	project   *types.Project
 	positions *Positions
 	contents  []string // of its secrets
+	canonical *written
 }
 
 // Service is one service of a Stack.

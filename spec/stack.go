@@ -17,6 +17,7 @@ func newStack(sel *selection, project *types.Project, positions *Positions) *Sta
 		Name: project.Name, WorkingDir: project.WorkingDir, ConfigFiles: project.ComposeFiles, EnvFiles: sel.named,
 		Networks: buildNetworks(project), Volumes: buildVolumes(project), Inactive: map[string]bool{},
 		Warnings: sel.warnings, project: project, positions: positions, contents: secretContents(project),
+		canonical: &written{project: project},
 	}
 	for _, name := range project.ServiceNames() {
 		s.Services = append(s.Services, s.newService(project.Services[name]))

@@ -48,21 +48,25 @@ type faultyDriver struct{ driver.Driver }
 
 // Open implements driver.Driver.
 func (d faultyDriver) Open(name string) (driver.Conn, error) {
-	c, err := d.Driver.Open(name)
-	if err != nil {
-		return nil, err
-	}
 	u, err := url.Parse(name)
 	if err != nil {
 		return nil, err
 	}
-	memory := ""
-	if u.Opaque == ":memory:" {
-		memory = name
-	}
+	c := &faultyConn{kept: map[string]*faultyStmt{}}
 	owner, _ := owners.Load(filepath.Dir(u.Path))
-	p, _ := owner.(Owner)
-	return &faultyConn{Conn: c, p: p, kept: map[string]*faultyStmt{}, memory: memory}, nil
+	c.p, _ = owner.(Owner)
+	switch lender, lends := owner.(interface{ lends() *parked }); {
+	case u.Opaque == ":memory:":
+		c.memory, c.park, c.key = name, memories, name
+		return c, nil // it is connected when it is known what its schema is
+	case lends:
+		c.park, c.key = lender.lends(), filepath.Base(u.Path)+"?"+u.RawQuery
+		if c.adopt() {
+			return c, nil
+		}
+	}
+	c.Conn, err = d.Driver.Open(name)
+	return c, err
 }
 
 // faultyConn is a connection of one process. It keeps prepared statements: SQLite takes longer to read a statement than to
@@ -77,6 +81,10 @@ type faultyConn struct {
 
 	memory  string   // the name of a database in memory
 	scripts []string // which make its schema, and have not run yet
+
+	park   *parked // where it stays for the next one who opens the same database; nil: nowhere
+	key    string  // what stands for the database there
+	spoilt bool    // a transaction may have stayed open
 }
 
 func (c *faultyConn) fails(writes bool) error {
@@ -109,23 +117,22 @@ func (c *faultyConn) stirred() {
 
 // defers says whether a statement is a script that makes the schema of a database in memory: it runs before the first other one.
 func (c *faultyConn) defers(query string) bool {
-	if c.memory == "" || len(c.kept) > 0 || !strings.Contains(query, ";") {
+	if c.memory == "" || c.Conn != nil || !strings.Contains(query, ";") {
 		return false
 	}
 	c.scripts = append(c.scripts, query)
 	return true
 }
 
-// catchUp runs what was deferred.
-func (c *faultyConn) catchUp(ctx context.Context) error {
-	scripts := c.scripts
-	if c.scripts = nil; scripts == nil {
+// catchUp connects to a database in memory, with what was deferred.
+func (c *faultyConn) catchUp(ctx context.Context) (err error) {
+	if c.Conn != nil {
 		return nil
 	}
-	made, err := withSchema(ctx, c.memory, c.Conn, scripts)
-	if err == nil {
-		c.Conn = made
+	if c.key += strings.Join(c.scripts, "\n"); c.adopt() {
+		return nil
 	}
+	c.Conn, err = withSchema(ctx, c.memory, c.scripts)
 	return err
 }
 
@@ -137,6 +144,11 @@ func (c *faultyConn) prepared(ctx context.Context, query string) (*faultyStmt, e
 	if strings.Contains(query, ";") {
 		return nil, nil
 	}
+	return c.keep(ctx, query)
+}
+
+// keep prepares a statement once.
+func (c *faultyConn) keep(ctx context.Context, query string) (*faultyStmt, error) {
 	if s := c.kept[query]; s != nil {
 		return s, nil
 	}
@@ -150,10 +162,7 @@ func (c *faultyConn) prepared(ctx context.Context, query string) (*faultyStmt, e
 
 // BeginTx implements driver.ConnBeginTx.
 func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	if err := c.fails(true); err != nil {
-		return nil, err
-	}
-	if err := c.catchUp(ctx); err != nil {
+	if err := errors.Join(c.fails(true), c.catchUp(ctx)); err != nil {
 		return nil, err
 	}
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
@@ -246,6 +255,13 @@ func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue)
 
 // Close implements driver.Conn.
 func (c *faultyConn) Close() error {
+	if c.Conn == nil || c.stays() {
+		return nil
+	}
+	return c.close()
+}
+
+func (c *faultyConn) close() error {
 	for _, s := range c.kept {
 		_ = s.Stmt.Close()
 	}
@@ -263,10 +279,11 @@ func (t *faultyTx) Commit() error {
 	tables := t.c.tables
 	t.c.tx, t.c.tables = false, nil
 	if err := t.c.fails(true); err != nil {
-		return errors.Join(err, t.Tx.Rollback())
+		return errors.Join(err, t.rollback())
 	}
 	defer t.c.stirred()
 	if err := t.Tx.Commit(); err != nil || t.c.p == nil {
+		t.c.spoilt = err != nil
 		return err
 	}
 	return t.c.p.Wrote(tables, true)
@@ -275,5 +292,11 @@ func (t *faultyTx) Commit() error {
 // Rollback implements driver.Tx.
 func (t *faultyTx) Rollback() error {
 	t.c.tx, t.c.tables = false, nil
-	return t.Tx.Rollback()
+	return t.rollback()
+}
+
+func (t *faultyTx) rollback() error {
+	err := t.Tx.Rollback()
+	t.c.spoilt = t.c.spoilt || err != nil
+	return err
 }

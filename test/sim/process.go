@@ -151,6 +151,9 @@ func (p *process) Fails(writes bool) error {
 	return nil
 }
 
+// lends gives the connections to the store that other processes of the run have closed.
+func (p *process) lends() *parked { return &p.w.parked }
+
 // stamp changes with all that is written to the store; it is empty while the store does not answer.
 func (p *process) stamp() string {
 	if p.Fails(false) != nil {

@@ -54,19 +54,21 @@ func makeState(dir string) {
 // schemas are databases in memory with a schema and nothing else, by the scripts that made it.
 var schemas sync.Map // string → driver.Conn
 
-// withSchema is a database in memory of that name like a fresh one on which scripts have run.
-func withSchema(ctx context.Context, name string, fresh driver.Conn, scripts []string) (driver.Conn, error) {
+// withSchema is a new database in memory of that name on which scripts have run.
+func withSchema(ctx context.Context, name string, scripts []string) (driver.Conn, error) {
 	key := strings.Join(scripts, "\n")
 	made, ok := schemas.Load(key)
 	if !ok {
+		fresh, err := (&sqlite.Driver{}).Open(name)
+		if err != nil {
+			return nil, err
+		}
 		for _, script := range scripts {
 			if _, err := fresh.(driver.ExecerContext).ExecContext(ctx, script, nil); err != nil {
-				return nil, fmt.Errorf("make the schema: %w", err)
+				return nil, fmt.Errorf("make the schema: %w", errors.Join(err, fresh.Close()))
 			}
 		}
 		made, _ = schemas.LoadOrStore(key, fresh)
-	} else if err := fresh.Close(); err != nil {
-		return nil, err
 	}
 	copying, err := made.(interface {
 		NewBackup(string) (*sqlite.Backup, error)

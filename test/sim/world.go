@@ -37,6 +37,7 @@ type world struct {
 	running  sync.WaitGroup
 
 	records *sql.DB
+	parked  parked       // connections to the store
 	loaded  sync.Map     // stacks that were made, by what the files or the model say
 	writes  atomic.Int64 // to the store
 	probed  atomic.Int64 // until when probes get something else than what is so, in nanoseconds since 1970
@@ -69,6 +70,9 @@ func Run(t *testing.T, program Program, s Scenario, verbose bool) (result Result
 		w.check = newChecker(w)
 		w.people.open(w)
 		w.run(cancel)
+		if err := w.parked.close(); err != nil {
+			inner.Error(err)
+		}
 		result = w.result()
 	})
 	return result

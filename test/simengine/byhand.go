@@ -53,7 +53,7 @@ var hands = map[string]func(i *instance, arg string) error{
 	"rename": func(i *instance, to string) error { return i.rename(to) },
 	"memory": func(i *instance, limit string) error {
 		bytes, err := strconv.ParseInt(limit, 10, 64)
-		i.host.Memory, i.host.MemorySwap = bytes, 2*bytes
+		i.host.Memory, i.host.MemorySwap, i.made = bytes, 2*bytes, nil
 		i.e.publish(i, events.ActionUpdate, nil)
 		return err
 	},
@@ -182,5 +182,6 @@ func (i *instance) rename(name string) error {
 }
 
 func (i *instance) setPolicy(p container.RestartPolicy) {
+	i.made = nil
 	i.host.RestartPolicy = p // a restart that is due comes nevertheless (engine fact 25)
 }

@@ -280,6 +280,7 @@ func updateNow(w http.ResponseWriter, r *http.Request, i *instance) error {
 	if u.RestartPolicy.Name != "" {
 		i.setPolicy(u.RestartPolicy)
 	}
+	i.made = nil
 	if err := overlay(&i.host.Resources, u.Resources); err != nil {
 		return err
 	}

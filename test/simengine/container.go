@@ -43,7 +43,8 @@ type instance struct {
 	does     Behaviour
 	ended    chan struct{} // closed at the end of the process
 	log      []line
-	leaked   int // processes that hanging checks have left
+	leaked   int      // processes that hanging checks have left
+	made     [][]byte // what it was made with, encoded; nil: it has to be
 }
 
 type line struct {

@@ -111,11 +111,11 @@ func (e *Engine) looks(mux *http.ServeMux) {
 	e.route(mux, "GET /events", e.events, "filters", "since", "until")
 	e.route(mux, "GET /containers/json", e.list, "filters", "all", "limit")
 	e.route(mux, "GET /containers/{id}/json", e.with(func(w http.ResponseWriter, r *http.Request, i *instance) error {
-		found := i.inspect()
-		if !isTrue(r.URL.Query().Get("size")) {
-			found.SizeRw = nil
+		if isTrue(r.URL.Query().Get("size")) {
+			reply(w, http.StatusOK, i.inspect())
+			return nil
 		}
-		reply(w, http.StatusOK, found)
+		reply(w, http.StatusOK, i.said())
 		return nil
 	}), "size")
 	e.route(mux, "GET /containers/{id}/logs", e.with(logs), "tail", "since", "timestamps", "stdout", "stderr", "follow", "until", "details")
