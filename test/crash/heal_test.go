@@ -62,8 +62,8 @@ var healings = []healing{
 	{name: "hard", ladder: "hard, escalate", keys: stateless, rung: "create", harm: ill},
 	{name: "create", harm: func(l *lab) { l.Docker("rm", "-f", l.Container("web")) }},
 	{name: "repair", harm: func(l *lab) {
-		l.Docker("update", "--memory", "48m", "--memory-swap", "96m", l.Container("web"))
-		l.Docker("network", "disconnect", l.Name+"_default", l.Container("web"))
+		l.despite("update", "--memory", "48m", "--memory-swap", "96m", l.Container("web"))
+		l.despite("network", "disconnect", l.Name+"_default", l.Container("web"))
 	}},
 	{name: "rename", harm: func(l *lab) { l.Docker("rename", l.Container("web"), l.Name+"-elsewhere") }},
 	{name: "changed by hand", away: true, keys: stateless, harm: func(l *lab) {
@@ -87,6 +87,16 @@ var healings = []healing{
 		l.Docker("exec", l.Container("web"), "sh", "-c", "rm -f /data/ill-*")
 		l.Composure("release", "web")
 	}},
+}
+
+// despite is Docker, again while the engine is away: the remediator answers the first of two commands at once, and the fault that
+// its answer meets may be the end of the daemon.
+func (l *lab) despite(args ...string) {
+	l.T.Helper()
+	l.Until("docker "+strings.Join(args, " "), func() bool {
+		_, err := l.Engine.Docker(args...)
+		return err == nil || strings.Contains(err.Error(), "is not connected to")
+	})
 }
 
 func ill(l *lab) {
@@ -164,7 +174,11 @@ func (l *lab) heal(h healing, f *fault, n int) bool {
 			watch = l.watch()
 		}
 		all, err := l.All()
-		return err == nil && len(all) == 1 && l.well("web") && len(l.open()) == 0
+		if err != nil || len(all) != 1 || !l.well("web") {
+			return false
+		}
+		open, err := l.open()
+		return err == nil && len(open) == 0
 	}
 	defer func() {
 		if l.T.Failed() {
@@ -210,9 +224,10 @@ func (l *lab) well(service string) bool {
 	return c != nil && c.State.Running && !c.State.Paused && !c.State.Restarting && c.State.Health != nil && c.State.Health.Status == "healthy"
 }
 
-// open are the incidents that are not over.
-func (l *lab) open() []incident.Incident {
-	return slices.DeleteFunc(l.Incidents(), func(i incident.Incident) bool { return i.State == incident.Resolved })
+// open are the incidents that are not over; an error while the engine is away.
+func (l *lab) open() ([]incident.Incident, error) {
+	all, err := l.AskIncidents()
+	return slices.DeleteFunc(all, func(i incident.Incident) bool { return i.State == incident.Resolved }), err
 }
 
 // budget wants every attempt that reached the engine to be counted, and no more of them than are allowed.

@@ -200,12 +200,20 @@ func (s *Stack) Until(what string, reached func() bool) {
 // Incidents are those of the stack, the open ones first, then newest first.
 func (s *Stack) Incidents() []incident.Incident {
 	s.T.Helper()
+	all, err := s.AskIncidents()
+	s.Must(err)
+	return all
+}
+
+// AskIncidents is Incidents where the engine may be away.
+func (s *Stack) AskIncidents() ([]incident.Incident, error) {
+	s.T.Helper()
 	r := s.Composure("incidents", "list", "--limit", "1000", "-o", "json")
 	var list struct{ Incidents []incident.Incident }
 	if err := json.Unmarshal([]byte(r.Out), &list); err != nil {
-		s.T.Fatalf("%v: %s", err, r)
+		return nil, fmt.Errorf("%w: %s", err, r)
 	}
-	return list.Incidents
+	return list.Incidents, nil
 }
 
 // Run is the binary, running.
