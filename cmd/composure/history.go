@@ -41,7 +41,7 @@ limits, pauses), newest first. A revision that was proven stable is where "compo
 }
 
 func (a *app) history(ctx context.Context, format string, limit int, services []string) error {
-	s, err := a.open(ctx)
+	s, err := a.openRecord(ctx)
 	if err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (a *app) rewriteReports(ctx context.Context, s *session, changed []incident
 
 // withIncidents reads the incidents of the stack: the open ones first, then newest first.
 func (a *app) withIncidents(ctx context.Context, do func(*session, []incident.Incident) error) error {
-	s, err := a.open(ctx)
+	s, err := a.openRecord(ctx)
 	if err != nil {
 		return err
 	}

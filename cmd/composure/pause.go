@@ -82,7 +82,7 @@ func newRelease(a *app) *cobra.Command {
 
 // eachOverride opens the memory for a record that needs no lease, and calls do for each service, "" for the stack.
 func (a *app) eachOverride(ctx context.Context, services []string, do func(context.Context, *memory, string) error) error {
-	s, err := a.open(ctx)
+	s, err := a.openRecord(ctx)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"composure/controller/engine"
 	"composure/controller/observe"
+	"composure/controller/store"
 	"composure/spec"
 )
 
@@ -33,27 +34,70 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// reach is open without the memory.
-func (a *app) reach(ctx context.Context) (*session, error) {
-	log, err := a.logger()
+// openRecord is open for what needs no engine, but for knowing which one is meant: one that does not answer is the one that answered
+// last at its address, if any did.
+func (a *app) openRecord(ctx context.Context) (*session, error) {
+	s, absent, err := a.whose(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if absent != nil {
+		if s.id, err = a.knownAt(ctx, s.eng); err != nil {
+			return nil, errors.Join(absent, s.eng.Close())
+		}
+		s.log.Warn("the engine does not answer; this is about the one that answered last at its address", "address", s.eng.Host())
+	}
+	if s.memory, err = a.peekMemory(ctx, s.id, s.stack); err != nil {
+		return nil, errors.Join(err, s.eng.Close())
+	}
+	return s, nil
+}
+
+// knownAt is the id of the engine that answered last at an address, where a store knows it.
+func (a *app) knownAt(ctx context.Context, eng *engine.Engine) (id string, err error) {
+	memory, err := a.peekMemory(ctx, "", &spec.Stack{})
+	switch {
+	case err != nil:
+		return "", err
+	case memory == nil:
+		return "", store.ErrNotFound
+	}
+	defer memory.Close()
+	return memory.EngineAt(ctx, a.place(eng))
+}
+
+// reach is open without the memory.
+func (a *app) reach(ctx context.Context) (*session, error) {
+	s, absent, err := a.whose(ctx)
+	if absent != nil {
+		return nil, errors.Join(absent, s.eng.Close())
+	}
+	return s, err
+}
+
+// whose loads the stack and asks the engine who it is; absent says that it does not answer.
+func (a *app) whose(ctx context.Context) (s *session, absent, err error) {
+	log, err := a.logger()
+	if err != nil {
+		return nil, nil, err
 	}
 	stack, err := a.load(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	eng, err := a.connect(ctx, log)
+	eng, err := a.find(log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := &session{app: a, log: log, stack: stack, eng: eng}
 	about, err := eng.Engine(ctx)
-	if err != nil {
-		return nil, errors.Join(err, eng.Close())
+	s = &session{app: a, log: log, stack: stack, eng: eng, id: about.ID}
+	switch {
+	case err == nil:
+		return s, nil, nil
+	case engine.Absent(err):
+		return s, err, nil
 	}
-	s.id = about.ID
-	return s, nil
+	return nil, nil, errors.Join(err, eng.Close())
 }
 
 func (s *session) close() {

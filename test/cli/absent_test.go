@@ -87,4 +87,16 @@ func TestEngineComesLater(t *testing.T) {
 		t.Errorf("incidents: %+v", found)
 	}
 	wait("/api/v1/incidents", 200, found.Incidents[0].ID)
+
+	// What is on record can be read, and a pause be said, while the engine is away; of an engine that nobody knows there is none.
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	at = "unix://" + socket
+	p.says(0, []string{"-H", at, "incidents", "list"}, found.Incidents[0].ID, "does not answer")
+	p.says(0, []string{"-H", at, "history"}, "does not answer")
+	p.says(0, []string{"-H", at, "pause", "web", "--reason", "the engine is being upgraded"}, "web: paused")
+	p.says(0, []string{"-H", at, "history"}, "the engine is being upgraded")
+	p.says(2, []string{"-H", at, "status"}, "start it (such as")
+	p.says(2, []string{"-H", at + "-unknown", "incidents", "list"}, "start it (such as")
 }
