@@ -126,7 +126,7 @@ func (s *scaled) measure(ctx context.Context, host *simulated, pid int) (err err
 		if err != nil {
 			return err
 		}
-		if err := wait(ctx, time.Second+time.Duration(s.containers)*time.Millisecond); err != nil { // a look is thought about
+		if err := idle(ctx, pid); err != nil { // a look is thought about
 			return err
 		}
 		if len(n.Unknown) > 0 {
@@ -140,6 +140,15 @@ func (s *scaled) measure(ctx context.Context, host *simulated, pid int) (err err
 	s.processor, s.took, s.answered = median(processor), median(took), median(answered)
 	s.memory, err = proportional(pid)
 	return err
+}
+
+// idle waits until a process takes less than half a processor for a second.
+func idle(ctx context.Context, pid int) error {
+	for before := used(pid); ; before = used(pid) {
+		if err := wait(ctx, time.Second); err != nil || used(pid)-before < time.Second/2 {
+			return err
+		}
+	}
 }
 
 // used is the processor time of a process; that of cpu is too coarse for a small stack.
@@ -229,7 +238,7 @@ func (s *simulated) looked(ctx context.Context, stacks int) (n noted, err error)
 		if err := s.get(ctx, "/bench/calls", &n); err != nil {
 			return n, err
 		}
-		if n.Looks >= stacks && time.Since(n.Last) > lasting/4 {
+		if n.Looks >= stacks && time.Since(n.Last) > lasting/20 {
 			return n, nil
 		}
 	}

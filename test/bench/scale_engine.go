@@ -33,8 +33,8 @@ type noted struct {
 	newest time.Time // look
 }
 
-// lasting is how long the calls of a look are counted to it.
-const lasting = 2 * time.Second
+// lasting is how long after the beginning of the last look calls are counted to it.
+const lasting = 10 * time.Second
 
 // note notes a call. A look at a stack asks for its networks; what else the remediator asks, such as how much memory is used,
 // is not the look's.
