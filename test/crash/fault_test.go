@@ -121,6 +121,8 @@ func (s *striker) intercept(w http.ResponseWriter, r *http.Request) bool {
 		s.mu.Unlock()
 		return take()
 	}
+	s.pending.Add(1) // a stack may be healed before the strike is over
+	defer s.pending.Done()
 	late := func(after time.Duration) { s.pending.Go(func() { time.Sleep(after); _, _, _ = execute() }) }
 	f.strike(&call{w: w, execute: execute, kill: s.kill, late: late, later: s.pending.Go, daemon: s.daemon})
 	return true
