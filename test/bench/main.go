@@ -2,7 +2,7 @@
 // in the same run, in turn, because absolute times of a shared machine mean little. It needs a Docker Engine and the
 // images of hack/images.sh; docker compose is measured when hack/peers.sh has built it.
 //
-//	go run ./test/bench [-services 100] [-cold 50] [-rounds 7] [-stacks 50] [-only steady|cold|outage|heal|viewers|scale]
+//	go run ./test/bench [-services 100] [-cold 50] [-rounds 7] [-stacks 500] [-only steady|cold|outage|heal|viewers|scale]
 package main
 
 import (
