@@ -121,11 +121,3 @@ func New(c Config) *Controller {
 	}
 	return &Controller{Config: c, wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), slots: make(chan struct{}, c.Parallel), busy: map[string]string{}, ooms: map[string]time.Time{}, history: c.History, reload: make(chan *spec.Stack)}
 }
-
-// Trigger asks for a pass soon. It never blocks.
-func (c *Controller) Trigger() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}

@@ -122,7 +122,7 @@ func (c *Controller) pass(ctx context.Context) (Pass, error) {
 		return p, err
 	}
 	if c.heal != nil {
-		p.Plan.Yield(cmp.Or(c.heal.Memory.Asked(), c.meanwhile(ctx, p)))
+		p.Plan.Yield(cmp.Or(c.heal.Memory.Asked(), c.meanwhile(ctx, p.Plan)))
 	}
 	due := p.Plan.Due()
 	switch {
@@ -162,21 +162,20 @@ func (c *Controller) recollect(ctx context.Context) {
 }
 
 // meanwhile is the command that was given while everything was looked at, and changed who is to be left alone: an engine can
-// take its time to answer. Nothing is begun on what was known before it.
-func (c *Controller) meanwhile(ctx context.Context, p Pass) string {
-	if len(p.Plan.Due()) == 0 {
+// take its time to answer. Nothing is begun, and nothing decided, on what was known before it.
+func (c *Controller) meanwhile(ctx context.Context, p plan.Plan) string {
+	if len(p.Due()) == 0 && len(p.Decisions) == 0 {
 		return ""
 	}
+	now, err := c.heal.Memory.Desired(ctx, c.heal.file, time.Now()) // only compared: this pass goes by what it began with
 	before := c.heal.desired.Paused
-	c.recollect(ctx)
-	switch now := c.heal.desired.Paused; {
-	case maps.Equal(before, now):
+	if err != nil || maps.Equal(before, now.Paused) {
 		return ""
-	case len(now) < len(before):
-		c.Trigger()
-		return "resume"
 	}
 	c.Trigger()
+	if len(now.Paused) < len(before) {
+		return "resume"
+	}
 	return "pause"
 }
 

@@ -64,25 +64,6 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 	return c.windUp(grace, abandon)
 }
 
-// enter waits for room for a pass. It says whether there is any: not when ctx has ended.
-func (c *Controller) enter(ctx context.Context) bool {
-	if c.Room == nil {
-		return true
-	}
-	select {
-	case c.Room <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (c *Controller) leave() {
-	if c.Room != nil {
-		<-c.Room
-	}
-}
-
 // resume takes up what an earlier process knew.
 func (c *Controller) resume(ctx context.Context) error {
 	history, err := c.heal.Memory.Attempts(ctx)
@@ -367,48 +348,6 @@ func (c *Controller) recovered() {
 	c.Logger.Info("the engine answers again", "away", time.Since(c.heal.down).Round(time.Second).String())
 	c.heal.away, c.heal.down, c.heal.back = c.heal.down, time.Time{}, time.Now()
 	c.Trigger()
-}
-
-// pause is how long to wait at most: the time that the plan asks for, or that a service still needs to be proven stable, or the
-// resync, which is a minute at most unless all is calm; while the engine is away a tenth of
-// the time that it has been, from a second to ten. Whoever gets the stack back is woken;
-// while somebody else has it, or a decision cannot be recorded, what is due stays due, and is not asked for again at once.
-func (c *Controller) pause(ctx context.Context, p Pass, resync time.Duration) time.Duration {
-	pause := resync
-	switch {
-	case !c.heal.down.IsZero():
-		pause = min(max(time.Since(c.heal.down)/10, time.Second), 10*time.Second)
-	case pause > GlanceEvery && !c.calm(ctx, p):
-		pause = GlanceEvery
-	}
-	if ripe := c.heal.ripe; !ripe.IsZero() {
-		pause = min(pause, max(time.Until(ripe), time.Second))
-	}
-	if wake := p.Plan.Wake(); !wake.IsZero() {
-		soonest := 10 * time.Millisecond
-		if p.Elsewhere || c.heal.undecided {
-			soonest = time.Second
-		}
-		pause = min(pause, max(time.Until(wake), soonest))
-	}
-	return pause
-}
-
-// rest waits for a trigger, or for the pause to be over, which it reports. A burst of events becomes one pass.
-func (c *Controller) rest(ctx context.Context, last Pass, pause time.Duration) (undisturbed bool) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-		return true
-	case stack := <-c.reload:
-		c.reread(ctx, stack)
-	case <-c.wake:
-	case <-c.hint:
-		c.settle(ctx, last)
-	}
-	return false
 }
 
 // Reload reads the compose files again, as after a change or SIGHUP, and returns what they say now. Files that cannot be

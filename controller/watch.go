@@ -40,10 +40,7 @@ func (c *Controller) follow(ctx context.Context, messages <-chan events.Message,
 		case m := <-messages:
 			again.Reset()
 			if c.note(m) {
-				select {
-				case c.hint <- struct{}{}:
-				default:
-				}
+				ask(c.hint)
 			}
 		case err := <-ended:
 			return err

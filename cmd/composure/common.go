@@ -22,7 +22,6 @@ const (
 type common struct {
 	eng    *engine.Engine
 	db     *store.Store
-	log    *slog.Logger
 	tells  bool            // the database says whether other processes have written
 	passes chan struct{}   // room for so many
 	starts chan struct{}   // the same
@@ -48,7 +47,7 @@ func (a *app) share(ctx context.Context, log *slog.Logger) (*common, error) {
 		return nil, errors.Join(err, eng.Close(), db.Close())
 	}
 	return &common{
-		eng: eng, db: db, log: log, tells: a.storeURL == "", passes: make(chan struct{}, passesAtOnce), starts: make(chan struct{}, startsTogether),
+		eng: eng, db: db, tells: a.storeURL == "", passes: make(chan struct{}, passesAtOnce), starts: make(chan struct{}, startsTogether),
 		stirs: a.storeStirs(ctx, dir, log), ears: map[chan struct{}]bool{},
 	}, nil
 }

@@ -146,13 +146,13 @@ type beater struct {
 	file    string
 	pulse   pulse
 	log     *slog.Logger
-	written time.Time // zero: never
-	broken  string    // why the pulse could not be written, said once
-	notify  func(alive, doing string) error
+	written time.Time                       // zero: never
+	broken  string                          // why the pulse could not be written, said once
+	notify  func(alive, doing string) error // tells systemd
 }
 
-// aloneNotify tells systemd of a process that looks after one stack.
-func aloneNotify(alive, doing string) error { return notifySystemd(alive + "\nSTATUS=" + doing) }
+// notifyAlone tells systemd of a process that looks after one stack.
+func notifyAlone(alive, doing string) error { return notifySystemd(alive + "\nSTATUS=" + doing) }
 
 // beatEvery is how often the pulse is written at most: passes can follow one another closely.
 const beatEvery = 5 * time.Second
@@ -161,7 +161,7 @@ const beatEvery = 5 * time.Second
 func newBeater(engine, stack string, interval time.Duration, log *slog.Logger) *beater {
 	sum := sha256.Sum256([]byte(engine)) // projects of one name on two engines are two stacks
 	name := fmt.Sprintf("%s-%x.pulse", stack, sum[:4])
-	return &beater{file: filepath.Join(pulseDir(), name), pulse: pulse{Stack: stack, PID: os.Getpid(), Within: interval.Seconds()}, log: log, notify: aloneNotify}
+	return &beater{file: filepath.Join(pulseDir(), name), pulse: pulse{Stack: stack, PID: os.Getpid(), Within: interval.Seconds()}, log: log, notify: notifyAlone}
 }
 
 // beat notes a look at the stack and why it failed, if it did. Nothing is noted for a nil beater.

@@ -17,7 +17,7 @@ type herd struct {
 
 func newHerd() *herd { return &herd{members: map[string]pulse{}} }
 
-// ready says that all that can be begun with is begun with.
+// ready says that the stacks are begun with: one that cannot be must not keep systemd from calling the others started.
 func (h *herd) ready(stacks int) error {
 	return notifySystemd(fmt.Sprintf("READY=1\nSTATUS=watching %d stacks", stacks))
 }

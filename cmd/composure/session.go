@@ -41,29 +41,22 @@ func (a *app) openRecord(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if absent != nil {
-		if s.id, err = a.knownAt(ctx, s.eng); err != nil {
-			return nil, errors.Join(absent, s.eng.Close())
-		}
-		s.log.Warn("the engine does not answer; this is about the one that answered last at its address", "address", s.eng.Host())
-	}
 	if s.memory, err = a.peekMemory(ctx, s.id, s.stack); err != nil {
 		return nil, errors.Join(err, s.eng.Close())
 	}
-	return s, nil
-}
-
-// knownAt is the id of the engine that answered last at an address, where a store knows it.
-func (a *app) knownAt(ctx context.Context, eng *engine.Engine) (id string, err error) {
-	memory, err := a.peekMemory(ctx, "", &spec.Stack{})
-	switch {
-	case err != nil:
-		return "", err
-	case memory == nil:
-		return "", store.ErrNotFound
+	if absent == nil {
+		return s, nil
 	}
-	defer memory.Close()
-	return memory.EngineAt(ctx, a.place(eng))
+	if s.memory != nil {
+		s.id, err = s.memory.EngineAt(ctx, a.place(s.eng))
+	}
+	if s.id == "" || err != nil { // nobody knows it: why it does not answer is all there is to say
+		s.close()
+		return nil, absent
+	}
+	s.memory.key = store.StackKey(s.id, s.stack.Name)
+	s.log.Warn("the engine does not answer; this is about the one that answered last at its address", "address", s.eng.Host())
+	return s, nil
 }
 
 // reach is open without the memory.

@@ -37,10 +37,11 @@ type several struct {
 	log      *slog.Logger
 	herd     *herd
 
-	mu    sync.Mutex
-	stack map[string]chan os.Signal // by project directory: asks its remediator to read its files again
-	dir   map[string]string         // by project
-	jobs  sync.WaitGroup
+	asks map[string]chan os.Signal // by project directory: has its remediator read its files again; only run uses it
+	jobs sync.WaitGroup
+
+	mu  sync.Mutex
+	dir map[string]string // by project
 }
 
 // reconcileSeveral runs the remediators of several stacks until it is told to end. A stack that cannot be begun with, such as for
@@ -68,7 +69,7 @@ func (a *app) reconcileSeveral(ctx context.Context, f reconcileFlags) error {
 			log.Error("the store could not be closed cleanly", "error", err)
 		}
 	}()
-	s := &several{app: &one, patterns: f.stacks, interval: f.interval, log: log, herd: newHerd(), stack: map[string]chan os.Signal{}, dir: map[string]string{}}
+	s := &several{app: &one, patterns: f.stacks, interval: f.interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -140,20 +141,18 @@ func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signa
 		case <-ctx.Done():
 			return nil
 		case v := <-hangup:
-			s.pass(v)
+			s.reread(v)
 		case <-ticker.C:
 		}
 		dirs, _ = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
 	}
 }
 
-// pass hands a signal to every remediator.
-func (s *several) pass(v os.Signal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, hangup := range s.stack {
+// reread has every remediator read its files again.
+func (s *several) reread(hangup os.Signal) {
+	for _, asks := range s.asks {
 		select {
-		case hangup <- v:
+		case asks <- hangup:
 		default:
 		}
 	}
@@ -161,18 +160,13 @@ func (s *several) pass(v os.Signal) {
 
 // begin looks after a stack from now on, if nobody does yet.
 func (s *several) begin(ctx context.Context, dir string) {
-	s.mu.Lock()
-	known := s.stack[dir] != nil
-	s.mu.Unlock()
-	if known {
+	if s.asks[dir] != nil {
 		return
 	}
 	_ = s.claim(dir) // in order; what is wrong is said when it is begun with
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	hangup := make(chan os.Signal, 1)
-	s.stack[dir] = hangup
-	s.jobs.Go(func() { s.lookAfter(ctx, dir, hangup) })
+	asks := make(chan os.Signal, 1)
+	s.asks[dir] = asks
+	s.jobs.Go(func() { s.lookAfter(ctx, dir, asks) })
 }
 
 // lookAfter keeps a remediator running, and begins again when it could not begin or has ended.
@@ -212,9 +206,7 @@ func (s *several) remediate(ctx context.Context, dir string, log *slog.Logger, h
 	if err := s.claim(dir); err != nil {
 		return err
 	}
-	one := *s.app
-	one.workingDir = dir
-	r, err := one.remediate(ctx, log)
+	r, err := s.in(dir).remediate(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -226,12 +218,17 @@ func (s *several) remediate(ctx context.Context, dir string, log *slog.Logger, h
 	return r.run(ctx, s.interval, hangup)
 }
 
+// in is the program in a project's directory.
+func (s *several) in(dir string) *app {
+	one := *s.app
+	one.workingDir = dir
+	return &one
+}
+
 // claim notes whose project the name in a directory's files is: two directories with one name would be one stack that is two
 // things. The first in order has it, also while its files cannot be used.
 func (s *several) claim(dir string) error {
-	one := *s.app
-	one.workingDir = dir
-	files, err := one.read()
+	files, err := s.in(dir).read()
 	if err != nil {
 		return err
 	}

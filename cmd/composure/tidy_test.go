@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -55,7 +54,7 @@ func TestVirtualRetention(t *testing.T) {
 
 // TestVirtualKeptImages: the image of a proven revision is kept by a tag, for as long as the revision is in the history.
 func TestVirtualKeptImages(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	auto := deployAuto(shop)
 	virtually(t, auto, func(w *world) {
 		kept := func(service, image string) bool {
 			tags, err := w.mem.eng.Tags(w.ctx, "composure-kept/*")

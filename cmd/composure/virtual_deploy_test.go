@@ -12,7 +12,7 @@ import (
 
 // TestVirtualBrokenDeployment: a file edit that is deployed by itself, and whose container crashes, ends with the old one.
 func TestVirtualBrokenDeployment(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	auto := deployAuto(shop)
 	virtually(t, auto, func(w *world) {
 		before := w.sim.Of("web")[0].ID
 		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
@@ -42,17 +42,10 @@ func TestVirtualBrokenDeployment(t *testing.T) {
 // TestVirtualBadDeployment: a version that falls ill minutes after its deployment is rolled back at once, without a
 // restart that cannot help; the incident keeps its root cause, and nothing goes forward again by itself.
 func TestVirtualBadDeployment(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
-	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	auto := checkedAuto(shop)
 	virtually(t, auto, func(w *world) {
 		w.sleep(10 * time.Minute) // the first version is proven
-		proven, next := w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
-		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
-			if s.Image == next {
-				return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up < 3*time.Minute }}
-			}
-			return simengine.Behaviour{}
-		})
+		proven, next := w.fallsIll()
 		edited := strings.Replace(auto, "image: sim/web:1", "image: sim/worker:1", 1)
 		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
 			t.Fatal(err)
@@ -79,7 +72,7 @@ func TestVirtualBadDeployment(t *testing.T) {
 
 // TestVirtualPausedDeployment: a file that is deployed by itself waits for who has paused a container, or the stack.
 func TestVirtualPausedDeployment(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
+	auto := deployAuto(shop)
 	virtually(t, auto, func(w *world) {
 		if err := w.sim.ByHand("shop-web-1", "pause", ""); err != nil {
 			t.Fatal(err)
@@ -169,17 +162,10 @@ func TestVirtualReleasedRollback(t *testing.T) {
 // TestVirtualTouchedFile: a file that is read again and says what is applied is no deployment. What was rolled back stays so, also
 // when another service is deployed.
 func TestVirtualTouchedFile(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
-	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	auto := checkedAuto(shop)
 	virtually(t, auto, func(w *world) {
 		w.sleep(10 * time.Minute) // the first version is proven
-		proven, next := w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
-		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
-			if s.Image == next {
-				return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up < 3*time.Minute }}
-			}
-			return simengine.Behaviour{}
-		})
+		proven, next := w.fallsIll()
 		touch := func() {
 			w.t.Helper()
 			reads := w.log.count("the compose files were read again")
@@ -209,4 +195,16 @@ func TestVirtualTouchedFile(t *testing.T) {
 			t.Errorf("the deployment undid the rollback of another service: %q", w.sim.Calls())
 		}
 	})
+}
+
+// fallsIll has another version of web, whose image is next, fall ill three minutes after each start.
+func (w *world) fallsIll() (proven, next string) {
+	proven, next = w.sim.IDOf("sim/web:1"), w.sim.IDOf("sim/worker:1")
+	w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+		if s.Image == next {
+			return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up < 3*time.Minute }}
+		}
+		return simengine.Behaviour{}
+	})
+	return proven, next
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -11,8 +10,7 @@ import (
 // TestVirtualDeploymentOfAnother: a service that falls ill after another one was deployed is not rolled back for it: it was not deployed,
 // and what it runs was proven.
 func TestVirtualDeploymentOfAnother(t *testing.T) {
-	auto := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {deploy: auto}\n", 1)
-	auto = strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    healthcheck: {test: [CMD, check], interval: 10s, timeout: 2s, retries: 3}\n", 1)
+	auto := checkedAuto(shop)
 	virtually(t, auto, func(w *world) {
 		w.sleep(15 * time.Minute) // the first version is proven
 		second := w.sim.IDOf("sim/api:1")

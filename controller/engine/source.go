@@ -19,7 +19,6 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
-	"github.com/docker/docker/client"
 
 	"composure/controller/observe"
 	"composure/spec"
@@ -175,7 +174,8 @@ func (e *Engine) Container(ctx context.Context, id string) (*container.InspectRe
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := look(ctx, &e.answers, "container "+id, func(ctx context.Context) (*container.InspectResponse, error) {
-		return askContainer(ctx, e.api(), id)
+		found, err := e.api().ContainerInspect(ctx, id)
+		return &found, err
 	})
 	if err != nil {
 		return nil, wrap(err, "inspect container %s", short(id))
@@ -184,29 +184,6 @@ func (e *Engine) Container(ctx context.Context, id string) (*container.InspectRe
 		return nil, fmt.Errorf("inspect container %s: the engine's answer is incomplete", short(id))
 	}
 	return found, nil
-}
-
-// askContainer inspects a container within a look.
-func askContainer(ctx context.Context, api *client.Client, id string) (*container.InspectResponse, error) {
-	q := ctx.Value(askingKey{}).(*asking)
-	q.large = []string{"Config", "HostConfig"}
-	found, err := api.ContainerInspect(ctx, id)
-	if err == nil {
-		asBefore(&found, q)
-	}
-	return &found, err
-}
-
-// asBefore takes over what was left out of an answer because it has not changed.
-func asBefore(found *container.InspectResponse, q *asking) {
-	for _, name := range q.left {
-		switch before := q.before.value.(*container.InspectResponse); name {
-		case "Config":
-			found.Config = before.Config
-		case "HostConfig":
-			found.HostConfig = before.HostConfig // there is a base: a member of it is named in both answers
-		}
-	}
 }
 
 // Networks lists the networks of a project, without their endpoints.

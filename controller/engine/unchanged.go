@@ -26,7 +26,6 @@ type answers struct {
 
 type answered struct {
 	sum   [sha256.Size]byte // of the text
-	parts parts             // of it
 	value any
 }
 
@@ -51,7 +50,7 @@ func (a *answers) keep(question string, said answered) {
 // look asks a question, and returns what was read from the answer before where the engine says the same again.
 func look[T any](ctx context.Context, a *answers, question string, ask func(context.Context) (T, error)) (T, error) {
 	before, known := a.of(question)
-	q := &asking{known: known, before: before, sumOf: sumOf}
+	q := &asking{known: known, before: before.sum, sumOf: sumOf}
 	if strings.HasPrefix(question, listOfContainers) {
 		q.sumOf = sumOfList
 	}
@@ -64,20 +63,14 @@ func look[T any](ctx context.Context, a *answers, question string, ask func(cont
 	case !q.read:
 		return value, nil
 	}
-	if q.same {
-		q.parts = before.parts
-	}
-	a.keep(question, answered{q.sum, q.parts, value})
+	a.keep(question, answered{q.sum, value})
 	return value, nil
 }
 
 // asking is a look under way. It travels in the context of its request.
 type asking struct {
 	known  bool // what was said before
-	before answered
-	large  []string // members of the answer, an object, of which each is read anew only when it has changed itself
-	parts  parts    // those of the answer
-	left   []string // which are not in what is handed on: they are as before
+	before [sha256.Size]byte
 	sumOf  func(text []byte) [sha256.Size]byte
 	read   bool // an answer has come
 	sum    [sha256.Size]byte
@@ -125,10 +118,9 @@ func (u unchanged) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(bytes.Clone(read.Bytes())), broken{err}))
 		return answer, nil
 	}
-	q.left = nil
 	q.read, q.sum = true, q.sumOf(read.Bytes())
-	if q.same = read.Len() > 0 && q.known && q.sum == q.before.sum; !q.same {
-		answer.Body = io.NopCloser(bytes.NewReader(q.changed(read.Bytes())))
+	if q.same = read.Len() > 0 && q.known && q.sum == q.before; !q.same {
+		answer.Body = io.NopCloser(bytes.NewReader(bytes.Clone(read.Bytes())))
 		return answer, nil
 	}
 	rest := "{}"

@@ -162,18 +162,7 @@ func (c *Look) details(ctx context.Context) error {
 func tasks(ctx context.Context) (begin func(task func(context.Context) error), wait func() error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	return func(task func(context.Context) error) {
-		group.Go(func() error { stretch(); return task(ctx) })
-	}, group.Wait
-}
-
-// stretch has the stack of a goroutine grow at once to what a call of the engine takes: else it grows in steps while it is deep, each
-// of which copies it frame by frame, and that is a quarter of what a look costs.
-//
-//go:noinline
-func stretch() byte {
-	var room [9 << 10]byte
-	return room[time.Now().Nanosecond()%len(room)]
+	return func(task func(context.Context) error) { group.Go(func() error { return task(ctx) }) }, group.Wait
 }
 
 // keep puts one answer into the snapshot: store runs under the lock when there is an answer, "not found" leaves the

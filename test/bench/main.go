@@ -45,6 +45,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Setenv("RUNTIME_DIRECTORY", dir); err != nil { // else what a run that is killed leaves behind is this host's
+		return err
+	}
 	b := &bench{dir: dir, binary: filepath.Join(dir, "composure"), peers: peers()}
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "composure/cmd/composure").CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)

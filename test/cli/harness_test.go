@@ -37,6 +37,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Setenv("RUNTIME_DIRECTORY", dir); err != nil { // else what a test leaves behind is this host's
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	binary = filepath.Join(dir, "composure")
 	if out, err := exec.Command("go", "build", "-o", binary, "composure/cmd/composure").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build composure: %v: %s", err, out)

@@ -107,7 +107,7 @@ type project struct {
 func newProject(t *testing.T, name string, files map[string]string) *project {
 	t.Helper()
 	p := &project{t: t, name: prefix + name, dir: t.TempDir(), state: t.TempDir()}
-	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
+	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "RUNTIME_DIRECTORY=" + p.state, "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
 	p.fence = lists.Fence(t, proxy.System)
 	sweep(p.name) // what a run left that was killed
 	t.Cleanup(func() { sweep(p.name) })

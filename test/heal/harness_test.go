@@ -181,7 +181,7 @@ const policy = `x-composure:
 func newStack(t *testing.T, name string, files map[string]string) *stack {
 	t.Helper()
 	s := &stack{t: t, name: prefix + name, dir: t.TempDir(), state: t.TempDir()}
-	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
+	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "RUNTIME_DIRECTORY=" + t.TempDir(), "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
 	s.fence = lists.Fence(t, proxy.System)
 	sweep(s.name) // what a run left that was killed
 	t.Cleanup(func() { sweep(s.name) })

@@ -254,7 +254,7 @@ func (s *Stack) Start(args ...string) *Run {
 	if host == "" {
 		host = s.Host
 	}
-	env := append([]string{"-i", "PATH=" + os.Getenv("PATH"), "HOME=" + s.State, "DOCKER_HOST=" + host}, s.Env...)
+	env := append([]string{"-i", "PATH=" + os.Getenv("PATH"), "HOME=" + s.State, "RUNTIME_DIRECTORY=" + s.State, "DOCKER_HOST=" + host}, s.Env...)
 	all := append(append(env, binary, "-p", s.Name, "--state-dir", s.State), args...)
 	r := &Run{s: s, cmd: s.Command(s.Dir, "env", all...), done: make(chan struct{})}
 	r.out, r.err = s.file("out"), s.file("err")
