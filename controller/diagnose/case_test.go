@@ -50,6 +50,7 @@ type observed struct {
 	Env, Test, Networks                          []string
 	Checks                                       []check
 	Memory                                       int64
+	Lost                                         []observe.Process
 }
 
 // check is one entry of the health log; they lie an interval apart, the last one at noon.
@@ -296,7 +297,7 @@ func (c observed) container(stack *spec.Stack) observe.Container {
 	host := &container.HostConfig{}
 	host.Memory, host.RestartPolicy.Name = c.Memory, container.RestartPolicyMode(c.Policy)
 	name := fmt.Sprintf("app-%s-%d", c.Service, number)
-	return observe.Container{ID: id, Name: name, Service: c.Service, Number: number, Inspect: &container.InspectResponse{
+	return observe.Container{ID: id, Name: name, Service: c.Service, Number: number, Lost: c.Lost, Inspect: &container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{ID: id, Name: "/" + name, State: state, Image: "sha256:" + c.Service, Created: state.StartedAt, RestartCount: c.Restarts, HostConfig: host},
 		Config:            config, NetworkSettings: settings,
 	}}

@@ -84,6 +84,18 @@ func corrupted(p *patient) []string {
 	return facts
 }
 
+// lostProcess: the engine says that the container has ended, and the host that it has not.
+func lostProcess(p *patient) []string {
+	if p.c == nil || len(p.c.Lost) == 0 {
+		return nil
+	}
+	facts := []string{p.c.WhyLost()}
+	if said := p.c.Inspect.State.Error; said != "" {
+		facts = append(facts, "the engine says: "+reason(said))
+	}
+	return facts
+}
+
 var noImage = regexp.MustCompile(`(?i)no such image`)
 
 func noSuchImage(p *patient) []string {

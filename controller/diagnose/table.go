@@ -45,6 +45,17 @@ var causes = []Cause{
 		Runbook:       "Escalation criteria: data corruption suspected",
 	},
 	{
+		Code: "lost_process", Title: "The engine has lost its process", HandsOff: true, Severity: "critical", match: lostProcess, early: true, strict: true, own: true,
+		Text: "The engine says that the container has ended, and its process still runs: the engine or its containerd was killed, and has " +
+			"forgotten it. A second one beside it could write to the same volume, so nothing is started; a process of the host is never " +
+			"ended by Composure. Once people have ended it, the service is started.",
+		Symptoms:      []string{"task already exists", "a container that has exited, and a process in its control group", "a lock file or port held by nobody that docker knows"},
+		Investigation: []string{"grep -l $(docker inspect CONTAINER --format '{{.Id}}') /proc/[0-9]*/cgroup", "ps -o pid,lstart,args -p PID", "kill PID, and kill -9 PID when it does not end", "journalctl -u docker -u containerd --since -1h"},
+		Remedies:      []string{"escalate"},
+		Prevention:    []string{"stop the daemon with its service manager, never with kill -9", "run containerd as a service of its own", "set live-restore in the daemon's configuration"},
+		Runbook:       "Step 1: check container status; step 4: check application process",
+	},
+	{
 		Code: "image_missing", Title: "The image is not there", Severity: "high", match: noSuchImage, early: true, strict: true, own: true,
 		Text: "The service has no container, and the engine has no image to make one from: it was pruned, or never pulled or built. While healing " +
 			"nothing is pulled, so that no unknown version is deployed.",

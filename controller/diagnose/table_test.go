@@ -19,7 +19,7 @@ import (
 func TestPriority(t *testing.T) {
 	want := []string{
 		"engine_unreachable", "mass_failure",
-		"data_loss", "data_corruption_suspected",
+		"data_loss", "data_corruption_suspected", "lost_process",
 		"image_missing", "image_broken", "port_conflict", "network_detached", "disk_full", "memory_exhaustion",
 		"dependency_failure", "database_unavailable", "connection_pool_exhausted",
 		"application_deadlock", "unusual_errors", "config_drift", "bad_deployment", "startup_stuck",

@@ -88,6 +88,7 @@ func (c *Look) Finish(ctx context.Context, stack *spec.Stack) (*Snapshot, error)
 		one.Ahead = c.snapshot.Engine.Ahead
 		one.Unchecked = unchecked(one, c.snapshot.At)
 	}
+	c.lost()
 	c.sort()
 	return c.snapshot, nil
 }

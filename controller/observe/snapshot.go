@@ -63,6 +63,7 @@ type Container struct {
 	Ahead     time.Duration         // how far the engine's clock, by which Inspect is stamped, was ahead of this host's
 	Seen      time.Time             // when its present run began by this host's clock, where the engine's stamp cannot be right; else zero
 	Unchecked time.Time             // when the engine last ran its healthcheck, where it does not any more; zero: it does
+	Lost      []Process             // of its last run, which the engine has lost: it says that the container has ended, and they run on; seen on this host only
 	Files     map[string]CopiedFile // by path: content that was copied in; only what the stack names; the zero value when missing
 }
 

@@ -160,12 +160,12 @@ func (p *planner) slot(pl *place) bool {
 		p.wait(pl.key, pl.svc.Name, pl.judge.Reason, pl.judge.Until)
 		return true
 	}
-	if asked, byHand := p.Asked[pl.svc.Name]; byHand && pl.slot.Replaced == nil { // else a recreation is ended first
-		return p.byHand(pl, asked)
-	}
 	if why := p.endangers(pl); why != "" {
 		p.final(pl.key, pl.svc.Name, why)
 		return false
+	}
+	if asked, byHand := p.Asked[pl.svc.Name]; byHand && pl.slot.Replaced == nil { // else a recreation is ended first
+		return p.byHand(pl, asked)
 	}
 	for _, r := range remedies {
 		if r.deploys && !p.Deploy && !(r.restores && p.Restoring && !p.stoppedByHand(pl)) {

@@ -81,9 +81,14 @@ func gone(c observe.Container) Wait {
 	return Wait{On: "container " + c.Name, Text: c.Name + " to be removed"}
 }
 
-// endangers is why a service must not be made beside an orphan that runs, or "": two databases on one volume destroy it.
-// It is what becomes of a service that gets another name in the file.
+// endangers is why nothing of a service may be started beside what runs already, or "": two databases on one volume destroy it.
+// It is a process that the engine has lost, or an orphan: what becomes of a service that gets another name in the file.
 func (p *planner) endangers(pl *place) string {
+	for _, c := range []*observe.Container{pl.slot.Container, pl.slot.Replaced} {
+		if c != nil && len(c.Lost) > 0 {
+			return c.WhyLost()
+		}
+	}
 	if pl.slot.Container != nil || len(p.Snapshot.Of(pl.svc.Name)) > 0 || !Stateful(pl.svc) {
 		return ""
 	}

@@ -213,6 +213,20 @@ func (e *Engine) Term() error { return e.end(syscall.SIGTERM) }
 // Kill9 ends the daemon as a crash would. Its containers and its containerd go on.
 func (e *Engine) Kill9() error { return e.end(syscall.SIGKILL) }
 
+// Lose ends the daemon and its containerd as a crash would, and makes containerd forget what runs, as one that is struck at the
+// wrong moment does: once the daemon is up again it says that all its containers have ended, while their processes go on.
+func (e *Engine) Lose() error {
+	if err := e.Kill9(); err != nil {
+		return err
+	}
+	state := filepath.Join(e.dir, "exec", "containerd")
+	const script = `pid=$(cat "$1/containerd.pid") && kill -9 "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done; rm -rf "$1"/daemon/io.containerd.runtime.v*.*/moby`
+	if out, err := e.Command("sh", "-c", script, "sh", state).CombinedOutput(); err != nil {
+		return fmt.Errorf("end containerd: %w: %s", err, out)
+	}
+	return e.Up()
+}
+
 // Restart is Term and Up.
 func (e *Engine) Restart() error {
 	if err := e.Term(); err != nil {
