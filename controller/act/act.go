@@ -140,7 +140,7 @@ func (a *Actor) container(ctx context.Context, s plan.Step, target *container.In
 		if err := a.alone(ctx, s.Beside); err != nil {
 			return err
 		}
-		return a.Engine.Start(ctx, s.ID)
+		return needed(target, a.Engine.Start(ctx, s.ID))
 	case plan.Stop:
 		return a.Engine.Stop(ctx, s.ID, s.Grace)
 	case plan.Kill:
@@ -149,7 +149,7 @@ func (a *Actor) container(ctx context.Context, s plan.Step, target *container.In
 		}
 		return nil // it has ended by itself, as one in a crash loop does when its restart policy is taken away
 	case plan.Restart:
-		return a.Engine.Restart(ctx, s.ID, s.Grace)
+		return needed(target, a.Engine.Restart(ctx, s.ID, s.Grace))
 	case plan.Unpause:
 		return a.Engine.Unpause(ctx, s.ID)
 	case plan.Rename:
@@ -192,6 +192,16 @@ func (a *Actor) alone(ctx context.Context, other string) error {
 		return fmt.Errorf("%w: %s is running, which it is to replace or to be replaced by", ErrStale, c.Name[1:])
 	}
 	return nil
+}
+
+// needed tells what is not there when the engine cannot start a container that was there a moment before: the one whose namespaces
+// it shares (the engine answers 404 to both). That is a failure: another look changes nothing about it.
+func needed(target *container.InspectResponse, err error) error {
+	host := target.HostConfig
+	if errors.Is(err, observe.ErrNotFound) && (host.NetworkMode.IsContainer() || host.IpcMode.IsContainer() || host.PidMode.IsContainer()) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // matches holds a container against what the step was planned for.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -98,7 +99,7 @@ func continues(pl *place) string {
 
 // undoes: the new container failed, or the attempt did. One that somebody has paused has not failed.
 func undoes(pl *place) string {
-	if pl.slot.Replaced == nil || pl.slot.Container.Status() == "paused" {
+	if pl.slot.Replaced == nil || pl.slot.Container.Status() == "paused" || pl.stranded() != "" {
 		return ""
 	}
 	if pl.judge.Verdict == Failed {
@@ -147,7 +148,7 @@ func undo(pl *place) []Step {
 // restores what was applied before, or the file was corrected. The old one is still there: it is taken. One that has never
 // run goes for anything that it lacks: its creation may have been cut short as well, before its files and networks.
 func outdated(pl *place) string {
-	if pl.slot.Replaced == nil {
+	if pl.slot.Replaced == nil || pl.stranded() != "" {
 		return ""
 	}
 	drifts := pl.all(drift.RemedyRecreate)
@@ -160,12 +161,31 @@ func outdated(pl *place) string {
 	return ""
 }
 
-// finishes: the new container is proven, or ended as it should.
+// stranded is why the old container of a recreation is no way back, or "": the engine refused to start it, since the container
+// whose namespaces it shares is gone for good.
+func (pl *place) stranded() string {
+	old := pl.slot.Replaced
+	if old == nil || old.Running() {
+		return ""
+	}
+	host, said := old.Inspect.HostConfig, old.Inspect.State.Error
+	for _, mode := range []string{string(host.NetworkMode), string(host.IpcMode), string(host.PidMode)} {
+		owner, shares := strings.CutPrefix(mode, "container:")
+		there := slices.ContainsFunc(pl.snap.Containers, func(c observe.Container) bool { return c.ID == owner })
+		if shares && owner != "" && !there && strings.Contains(said, owner) {
+			return "the old container cannot run again: " + said
+		}
+	}
+	return ""
+}
+
+// finishes: the new container is proven, or ended as it should; or there is no way back, and what becomes of the new one is no
+// matter of the recreation any more.
 func finishes(pl *place) string {
 	if pl.slot.Replaced != nil && pl.judge.Verdict == Recovered {
 		return "the new container is " + pl.judge.Reason
 	}
-	return ""
+	return pl.stranded()
 }
 
 func finish(pl *place) []Step {
