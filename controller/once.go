@@ -14,7 +14,7 @@ const Resync = time.Second
 func (c *Controller) Once(ctx context.Context) (Pass, error) {
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
-	go c.watch(watch)
+	go c.watch(watch, c.Stack.Name)
 	work := context.WithoutCancel(ctx)
 	c.over = ctx.Done()
 	defer c.jobs.Wait()

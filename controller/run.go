@@ -41,7 +41,7 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	c.over = ctx.Done()
-	go c.watch(ctx)
+	go c.watch(ctx, c.Stack.Name)
 	for ctx.Err() == nil {
 		if !c.enter(ctx) {
 			break

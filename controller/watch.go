@@ -15,13 +15,13 @@ type Events interface {
 	Events(ctx context.Context, project string) (<-chan events.Message, <-chan error)
 }
 
-// watch asks for a pass on events until ctx ends. Events are hints: after every break it subscribes again and
+// watch asks for a pass on events of a project until ctx ends. Events are hints: after every break it subscribes again and
 // asks for a full look, and what is lost without notice is found by the resync.
-func (c *Controller) watch(ctx context.Context) {
+func (c *Controller) watch(ctx context.Context, project string) {
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(10*time.Second),
 		backoff.WithRandomizationFactor(0), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
-		messages, ended := c.Events.Events(ctx, c.Stack.Name)
+		messages, ended := c.Events.Events(ctx, project)
 		c.Trigger()
 		if err := c.follow(ctx, messages, ended, again); err != nil && ctx.Err() == nil {
 			c.Logger.Debug("event stream ended", "error", err)

@@ -68,7 +68,7 @@ func (a *app) identify(ctx context.Context, eng *engine.Engine, about observe.En
 
 // move begins anew with the memory of the engine that answers. That it did not answer before is the incident of that one.
 func (r *remediation) move(ctx context.Context) error {
-	before, about := r.memory.stack, r.about
+	before, about, stack := r.memory.stack, r.about, r.read()
 	id, err := r.app.identify(ctx, r.eng, about)
 	if err != nil {
 		return err
@@ -77,12 +77,12 @@ func (r *remediation) move(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.MoveIncidents(ctx, before, store.StackKey(id, r.stack.Name), "engine_unreachable")
+	err = db.MoveIncidents(ctx, before, store.StackKey(id, stack.Name), "engine_unreachable")
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	r.log.Info("the engine answers, going on with what is remembered of it", "engine", about.Version, "id", about.ID)
-	memory, err := r.app.openHealMemory(ctx, r.eng, id, r.stack, r.log)
+	memory, err := r.app.openHealMemory(ctx, r.eng, id, stack, r.log)
 	if err != nil {
 		return fmt.Errorf("begin with the memory of this engine: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -64,16 +65,16 @@ type remediation struct {
 	eng    *engine.Engine
 	about  observe.Engine // who answered; without an id: nobody yet
 	files  follower
-	stack  *spec.Stack // as the files said at the start
-	site   *site       // nil: nobody looks
-	pulse  *beater     // nil: nobody asks how this process is
-	looked func()      // told of every turn; nil: nobody asks
+	site   *site   // nil: nobody looks
+	pulse  *beater // nil: nobody asks how this process is
+	looked func()  // told of every turn; nil: nobody asks
 	source *sameEngine
 	prober *observe.Prober
 	memory *healMemory
 
-	mu  sync.Mutex
-	ctl *controller.Controller // another one when it begins anew
+	mu    sync.Mutex
+	stack *spec.Stack            // as the files said when they were last read
+	ctl   *controller.Controller // another one when it begins anew
 }
 
 // remediate assembles continuous mode. What it returns is to be run, which also closes it. An engine that does not answer yet is
@@ -114,7 +115,7 @@ func (a *app) find(log *slog.Logger) (*engine.Engine, error) {
 
 // assemble makes the controller.
 func (r *remediation) assemble() {
-	a, eng, log, memory := r.app, r.eng, r.log, r.memory
+	a, eng, log, memory, stack := r.app, r.eng, r.log, r.memory, r.read()
 	r.source = &sameEngine{Source: eng, id: memory.engine}
 	r.prober = observe.NewProber(observe.ProberConfig{
 		Engine: eng, EngineHost: engineHost(eng), Dial: a.outside.reach, Changed: r.trigger, Logger: log,
@@ -124,10 +125,10 @@ func (r *remediation) assemble() {
 		},
 	})
 	ctl := controller.Continuous(controller.Config{
-		Source: r.source, Stack: r.stack, Logger: log, Events: eng, Prune: r.stack.Policy.Prune == "remove",
+		Source: r.source, Stack: stack, Logger: log, Events: eng, Prune: stack.Policy.Prune == "remove",
 		Room: a.common.room(),
 		Actor: &act.Actor{
-			Engine: eng, Images: memory.made, Capture: a.capture(eng, r.stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, r.stack),
+			Engine: eng, Images: memory.made, Capture: a.capture(eng, stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, stack),
 			Before: func(j plan.Job, s plan.Step) {
 				crashPoint(s)
 				log.Info("step", "job", j.Title(), "step", s.String())
@@ -136,7 +137,7 @@ func (r *remediation) assemble() {
 	}, controller.Healing{
 		Prober: r.prober, Examiner: a.examiner(eng), Memory: memory,
 		Sampler: observe.NewMemorySampler(eng), WritableSize: eng.WritableSize,
-		Reload: func(ctx context.Context) (*spec.Stack, error) { return a.load(ctx) },
+		Reload: r.reload,
 		Ended:  func(done plan.Attempt) { r.site.ended(done) },
 		Turned: func(t controller.Turn) {
 			memory.beats.turned(t, memory.samples.keep)
@@ -155,6 +156,29 @@ func (r *remediation) assemble() {
 		ctl.OnPass = r.ctl.OnPass
 	}
 	r.ctl = ctl
+}
+
+// reload reads the files again. What is looked after is one project: under another name they describe another one, with a lease, a
+// memory and volumes of its own.
+func (r *remediation) reload(ctx context.Context) (*spec.Stack, error) {
+	stack, err := r.app.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if stack.Name != r.stack.Name {
+		return nil, fmt.Errorf("the files call the project %q now, and this process looks after %q; give it its name back, or end this process and start it again for the other one", stack.Name, r.stack.Name)
+	}
+	r.stack = stack
+	return stack, nil
+}
+
+// read is the stack as the files said when they were last read.
+func (r *remediation) read() *spec.Stack {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stack
 }
 
 // trigger asks for a pass soon.
@@ -208,7 +232,7 @@ func (r *remediation) heal(ctx context.Context, interval time.Duration, hangup <
 	beside.Go(func() { r.memory.tidy(ctx) })
 	beside.Go(func() { r.files.run(ctx, hangup) })
 	defer r.prober.Close()
-	r.log.Info("watching", "stack", r.stack.Name, "engine", cmp.Or(r.about.Version, "not known yet"), "services", len(r.stack.Services))
+	r.log.Info("watching", "stack", r.read().Name, "engine", cmp.Or(r.about.Version, "not known yet"), "services", len(r.read().Services))
 	err := r.ctl.Run(ctx, interval, grace)
 	if err == nil && errors.Is(context.Cause(ctx), errOtherEngine) {
 		err = errOtherEngine

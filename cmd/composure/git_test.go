@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"composure/controller/store"
 	"composure/spec"
 )
 
@@ -105,5 +106,19 @@ func TestCheckOut(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(below); len(left) > 0 {
 		t.Errorf("left behind after a failure: %v", left)
+	}
+}
+
+// TestSources: what an image was built from is what is on record of that very image, whatever this process built for the service
+// before or since.
+func TestSources(t *testing.T) {
+	i := &images{built: map[string]made{"web": {source{commit: "A"}, "sha256:a"}}}
+	last := store.Revision{Services: []store.ServiceRevision{{Service: "web", ImageID: "sha256:b", Commit: "B", Dirty: true}}}
+	for image, want := range map[string]source{"sha256:a": {commit: "A"}, "sha256:b": {commit: "B", dirty: true}, "sha256:c": {}} {
+		now := []store.ServiceRevision{{Service: "web", ImageID: image}}
+		i.sources(now, last)
+		if got := (source{now[0].Commit, now[0].Dirty}); got != want {
+			t.Errorf("%s was built from %+v, recorded %+v", image, want, got)
+		}
 	}
 }

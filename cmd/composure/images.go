@@ -18,11 +18,17 @@ type images struct {
 	app *app
 
 	mu    sync.Mutex
-	built map[string]source // by service
+	built map[string]made // by service
+}
+
+// made is the image that was built last, by its id, and what from. An id that could not be asked for is empty: of no image.
+type made struct {
+	source
+	image string
 }
 
 func (a *app) images(eng *engine.Engine) *images {
-	return &images{Images: engine.Images{Engine: eng}, app: a, built: map[string]source{}}
+	return &images{Images: engine.Images{Engine: eng}, app: a, built: map[string]made{}}
 }
 
 // Build implements act.Images.
@@ -46,19 +52,21 @@ func (i *images) Build(ctx context.Context, svc *spec.Service, report func(strin
 	if err := i.Images.Build(ctx, svc, report); err != nil {
 		return err
 	}
+	image, _ := i.Engine.Image(ctx, svc.Image)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.built[svc.Name] = from
+	i.built[svc.Name] = made{from, image.ID}
 	return nil
 }
 
-// sources notes what the services' images were built from: in this process, else as it was recorded of the same image.
+// sources notes what the services' images were built from: where this process has built that very image, else as it was recorded of
+// it.
 func (i *images) sources(services []store.ServiceRevision, last store.Revision) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for n := range services {
 		s := &services[n]
-		if from, built := i.built[s.Service]; built {
+		if from := i.built[s.Service]; from.image != "" && from.image == s.ImageID {
 			s.Commit, s.Dirty = from.commit, from.dirty
 		} else if before, known := revisionOfService(last, s.Service); known && before.ImageID == s.ImageID {
 			s.Commit, s.Dirty = before.Commit, before.Dirty

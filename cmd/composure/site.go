@@ -86,8 +86,8 @@ func (s *site) open(ctx context.Context, r *remediation) error {
 	if err != nil {
 		return err
 	}
-	s.panel = &panel{eng: r.eng, file: r.stack, memory: &memory{Store: db, key: r.memory.stack}}
-	s.server, err = web.New(web.Config{Stack: r.stack.Name, Source: s.panel, Meters: s.meters, Logger: s.log, Token: s.token, Hosts: s.hosts,
+	s.panel = &panel{eng: r.eng, file: r.read(), memory: &memory{Store: db, key: r.memory.stack}}
+	s.server, err = web.New(web.Config{Stack: r.read().Name, Source: s.panel, Meters: s.meters, Logger: s.log, Token: s.token, Hosts: s.hosts,
 		Actor: deeds{app: r.app, panel: s.panel, wake: r.trigger}})
 	return err
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"composure/spec"
 )
 
 // TestVirtualEngineAbsentAtStart: the engine died with everything on it, and Composure is started before it. That is one outage:
@@ -91,4 +94,41 @@ func TestVirtualEngineNeverMet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVirtualOtherEngine: another engine answers than the one that is remembered, after the file was edited. The file as it was
+// read last goes on, and not as it was at the start.
+func TestVirtualOtherEngine(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.stop()
+		db, err := w.app.openStore(w.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.NoteEngine(w.ctx, "unix:///simulated", "ANOTHER"); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.DaemonDies(10 * time.Minute)
+		w.sleep(time.Second)
+		w.start()
+		w.sleep(5 * time.Minute)
+		edited := strings.Replace(deployAuto(shop), "image: sim/worker:1\n", "image: sim/worker:1\n    environment: {EDITED: 'yes'}\n", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.until(time.Minute, "the file is read again", func() bool { return w.log.count("the compose files were read again") == 1 })
+		w.sleep(time.Hour)
+		if w.log.count("going on with what is remembered of it") != 1 {
+			t.Fatal("the other engine was not met")
+		}
+		w.mem = w.process.memory
+		c, err := w.last.File.Container(w.last.File.Service("worker"), 1, spec.Facts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(c.Config.Env, " "), "EDITED=yes") {
+			t.Errorf("the edit is forgotten: %q", c.Config.Env)
+		}
+	})
 }

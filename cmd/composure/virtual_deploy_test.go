@@ -208,3 +208,52 @@ func (w *world) fallsIll() (proven, next string) {
 	})
 	return proven, next
 }
+
+// TestVirtualPausedTrial: a person pauses the new container while it is on trial. A file that is deployed by itself does not resume
+// it, and goes on when that person does.
+func TestVirtualPausedTrial(t *testing.T) {
+	auto := deployAuto(shop)
+	virtually(t, auto, func(w *world) {
+		w.sleep(10 * time.Minute)
+		edited := strings.Replace(auto, "image: sim/web:1\n", "image: sim/web:1\n    environment: {EDITED: 'yes'}\n", 1)
+		if err := os.WriteFile(w.app.files[0], []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for w.calls("start ") == 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if err := w.sim.ByHand("shop-web-1", "pause", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(20 * time.Minute)
+		if w.calls("unpause") > 0 || w.calls("stop ") > 1 {
+			t.Errorf("what a person has paused was touched: %q", w.sim.Calls())
+		}
+		if err := w.sim.ByHand("shop-web-1", "unpause", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.until(5*time.Minute, "the deployment goes on", func() bool { return w.well() && len(w.sim.Of("web")) == 1 })
+	})
+}
+
+// TestVirtualRenamedProject: the files call the project by another name. That is another stack, for which this process has neither
+// lease nor memory: nothing is done about it, which is said, and the stack that there is is looked after.
+func TestVirtualRenamedProject(t *testing.T) {
+	auto := deployAuto(shop)
+	virtually(t, auto, func(w *world) {
+		w.sleep(10 * time.Minute)
+		if err := os.WriteFile(w.app.files[0], []byte(strings.Replace(auto, "name: shop\n", "name: store\n", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(20 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) > 0 {
+			t.Errorf("another stack was made: %q", calls)
+		}
+		if w.log.count(`this process looks after`) == 0 {
+			t.Error("nothing was said of it")
+		}
+		w.sim.Remove("worker")
+		w.until(5*time.Minute, "the stack is healed as before", w.well)
+	})
+}

@@ -130,3 +130,29 @@ func TestVirtualDeadAsker(t *testing.T) {
 		w.until(20*time.Second, "the worker is started again", func() bool { return w.sim.Of("worker")[0].State.Running })
 	})
 }
+
+// TestVirtualPausedDown: the stack is paused and taken down with its volumes. Nothing comes back while it is: not even an empty
+// volume, which somebody may be putting back.
+func TestVirtualPausedDown(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.sleep(10 * time.Minute)
+		w.command("pause", "--reason", "a restore")
+		for _, service := range []string{"web", "worker", "api", "migrate", "postgres"} {
+			w.sim.Remove(service)
+		}
+		networks, err := w.mem.eng.Networks(w.ctx, "shop")
+		if err != nil || len(networks) != 1 {
+			t.Fatal(networks, err)
+		}
+		if err := w.mem.eng.RemoveNetwork(w.ctx, networks[0].ID, w.last.File.Networks[0]); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.RemoveVolume("shop_data")
+		w.sleep(20 * time.Minute)
+		if w.calls("create ") > 0 {
+			t.Errorf("the paused stack was touched: %q", w.sim.Calls())
+		}
+		w.command("resume")
+		w.until(10*time.Minute, "all of it is back", w.well)
+	})
+}

@@ -41,6 +41,7 @@ type situation struct {
 	Raised    map[string]string // how long ago
 	Written   map[string]int64  // by the container's name
 	Restoring bool
+	Patient   bool
 	After     string // how long after the start of the containers the plan is made; one hour when empty
 }
 
@@ -105,7 +106,7 @@ func input(t *testing.T, dir string, archive *txtar.Archive) plan.Input {
 	}
 	in := plan.Input{
 		Now: snapshot.At, Stack: stack, Snapshot: snapshot, Judge: verify.All(stack, snapshot), Busy: s.Busy, Deploy: !s.Heal, Prune: s.Prune,
-		TakeOver: s.TakeOver, Tries: max(s.Tries, 1), Ill: s.Ill, Stable: s.Stable, Paused: s.Paused, Pinned: s.Pinned, Commits: s.Commits, Brake: s.Brake, Restoring: s.Restoring, Asked: s.Asked,
+		TakeOver: s.TakeOver, Tries: max(s.Tries, 1), Ill: s.Ill, Stable: s.Stable, Paused: s.Paused, Pinned: s.Pinned, Commits: s.Commits, Brake: s.Brake, Restoring: s.Restoring, Patient: s.Patient, Asked: s.Asked,
 		Drift: drift.Compute(drift.Input{Stack: stack, Snapshot: snapshot}),
 	}
 	in.Written = map[string]int64{}

@@ -211,9 +211,9 @@ func (p *planner) await(pl *place) bool {
 	return false
 }
 
-// leaveAlone holds what is paused from a deployment, and what needs it.
+// leaveAlone holds what is paused from a deployment, and what needs it. Healing, and a deployment by nobody's command, wait.
 func (p *planner) leaveAlone(key, service, subject, why string) {
-	if p.Patient {
+	if p.Patient || !p.Deploy {
 		p.wait(key, service, why, time.Time{})
 		return
 	}

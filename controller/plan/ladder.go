@@ -328,8 +328,12 @@ func (p *planner) leave(pl *place) {
 // handsOff returns why a place is left alone whatever its state: paused by hand, or by its operators, who do not mean a recreation
 // that was begun.
 func (p *planner) handsOff(pl *place) string {
-	if c := pl.slot.Container; !p.Deploy && c != nil && c.Status() == "paused" {
+	commanded := p.Deploy && !p.Patient
+	if c := pl.slot.Container; !commanded && c != nil && c.Status() == "paused" {
 		return "its container was paused by hand; `docker unpause` or `composure reconcile --once` resumes it"
+	}
+	if old := pl.slot.Replaced; !commanded && old != nil && old.Status() == "paused" {
+		return old.Name + ", which is being replaced, was paused by hand; `docker unpause` or `composure reconcile --once` goes on"
 	}
 	if pl.slot.Replaced != nil {
 		return ""

@@ -78,14 +78,32 @@ func (p *planner) resource(subject string, external bool, cause string, step Ste
 		p.lacks(key, subject, "is external and does not exist; create it, or correct its name in the file")
 	case p.Busy[key] != "":
 		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
-	case p.Deploy && p.paused("") != "":
-		p.leaveAlone(key, "", subject, cause+", and the stack is left alone: "+p.paused(""))
+	case p.leftAlone(step) != "":
+		p.leaveAlone(key, "", subject, cause+", and is left alone: "+p.leftAlone(step))
 	default:
 		p.try(Job{Key: key, Kind: string(step.Op), Cause: cause, Steps: []Step{step}}, 0)
 	}
 	if failures, last := p.failures(key, string(step.Op)); failures >= max(p.Tries, 1) {
 		p.blocked[subject] = last.Reason
 	}
+}
+
+// leftAlone is why nothing is made or removed for the stack, or for the services that use a network or volume, while all of them
+// are paused; or "".
+func (p *planner) leftAlone(step Step) (why string) {
+	if why = p.paused(""); why != "" {
+		return why
+	}
+	for _, svc := range p.Stack.Services {
+		uses := step.Network != nil && slices.Contains(svc.NetworkKeys, step.Network.Key) || step.Volume != nil && slices.Contains(svc.VolumeKeys, step.Volume.Key)
+		if !uses {
+			continue
+		}
+		if why = p.Paused[svc.Name]; why == "" {
+			return ""
+		}
+	}
+	return why
 }
 
 // lacks holds a subject for good, and what needs it.
