@@ -69,11 +69,14 @@ func (a *app) reconcileSeveral(ctx context.Context, f reconcileFlags) error {
 			log.Error("the store could not be closed cleanly", "error", err)
 		}
 	}()
-	s := &several{app: &one, patterns: f.stacks, interval: f.interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	return s.run(ctx, found, hangup)
+	return newSeveral(&one, f.stacks, f.interval, log).run(ctx, found, hangup)
+}
+
+func newSeveral(a *app, patterns []string, interval time.Duration, log *slog.Logger) *several {
+	return &several{app: a, patterns: patterns, interval: interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 }
 
 // onlySeveral refuses the flags that speak of one stack.
