@@ -69,11 +69,14 @@ func (a *app) reconcileSeveral(ctx context.Context, f reconcileFlags) error {
 			log.Error("the store could not be closed cleanly", "error", err)
 		}
 	}()
-	s := &several{app: &one, patterns: f.stacks, interval: f.interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	return s.run(ctx, found, hangup)
+	return newSeveral(&one, f.stacks, f.interval, log).run(ctx, found, hangup)
+}
+
+func newSeveral(a *app, patterns []string, interval time.Duration, log *slog.Logger) *several {
+	return &several{app: a, patterns: patterns, interval: interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 }
 
 // onlySeveral refuses the flags that speak of one stack.
@@ -91,36 +94,48 @@ func (a *app) onlySeveral(f reconcileFlags) error {
 	return nil
 }
 
-// stackDirs are the project directories that patterns name, each once. What a pattern matches and holds no compose file is left
-// out; a directory that is named has to be there.
+// stackDirs are the project directories that patterns name, each once, also beside an error: what is wrong with one pattern says
+// nothing about the others.
 func stackDirs(patterns []string) ([]string, error) {
 	var all []string
+	var wrong []error
 	for _, pattern := range patterns {
-		whole, err := filepath.Abs(pattern)
-		if err != nil {
-			return nil, err
-		}
-		found, err := filepath.Glob(whole)
-		if err != nil {
-			return nil, fmt.Errorf("--stacks %s: %w; as in a shell: * and ? and [a-z]", pattern, err)
-		}
-		named := !strings.ContainsAny(pattern, `*?[\`)
-		for _, dir := range found {
-			if info, err := os.Stat(dir); err == nil && info.IsDir() && (named || spec.Holds(dir)) {
-				all = append(all, dir)
-			} else if named {
-				return nil, fmt.Errorf("--stacks %s: is no directory; name the project's, or a pattern such as '/srv/*'", pattern)
-			}
-		}
-		if named && len(found) == 0 {
-			return nil, fmt.Errorf("--stacks %s: there is no such directory", pattern)
-		}
+		dirs, err := dirsOf(pattern)
+		all, wrong = append(all, dirs...), append(wrong, err)
 	}
 	slices.Sort(all)
-	if all = slices.Compact(all); len(all) == 0 {
-		return nil, fmt.Errorf("--stacks %s: no directory with a compose file", strings.Join(patterns, ", "))
+	all = slices.Compact(all)
+	err := errors.Join(wrong...)
+	if len(all) == 0 && err == nil {
+		err = fmt.Errorf("--stacks %s: no directory with a compose file", strings.Join(patterns, ", "))
 	}
-	return all, nil
+	return all, err
+}
+
+// dirsOf are the project directories of a pattern. What it matches and holds no compose file is left out; a directory that is
+// named has to be there.
+func dirsOf(pattern string) ([]string, error) {
+	whole, err := filepath.Abs(pattern)
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(whole)
+	if err != nil {
+		return nil, fmt.Errorf("--stacks %s: %w; as in a shell: * and ? and [a-z]", pattern, err)
+	}
+	named := !strings.ContainsAny(pattern, `*?[\`)
+	if named && len(found) == 0 {
+		return nil, fmt.Errorf("--stacks %s: there is no such directory", pattern)
+	}
+	var dirs []string
+	for _, dir := range found {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() && (named || spec.Holds(dir)) {
+			dirs = append(dirs, dir)
+		} else if named {
+			return nil, fmt.Errorf("--stacks %s: is no directory; name the project's, or a pattern such as '/srv/*'", pattern)
+		}
+	}
+	return dirs, nil
 }
 
 // run looks after the stacks of directories, and of those that come later, until ctx ends.
@@ -133,6 +148,7 @@ func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signa
 	}
 	ticker := time.NewTicker(rescan)
 	defer ticker.Stop()
+	wrong := ""
 	for {
 		for _, dir := range dirs {
 			s.begin(ctx, dir)
@@ -144,8 +160,24 @@ func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signa
 			s.reread(v)
 		case <-ticker.C:
 		}
-		dirs, _ = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
+		var err error
+		dirs, err = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
+		wrong = s.found(err, wrong)
 	}
+}
+
+// found says what is wrong with the patterns, once while it stays the same, and returns it.
+func (s *several) found(err error, before string) string {
+	switch {
+	case err == nil && before != "":
+		s.log.Info("all directories of --stacks are there again")
+	case err != nil && err.Error() != before:
+		s.log.Warn("not all directories of --stacks are there; what is there, or was, is looked after", "error", err)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // reread has every remediator read its files again.
