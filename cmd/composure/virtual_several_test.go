@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,5 +190,34 @@ func TestStackDirs(t *testing.T) {
 		if len(dirs) != c.found || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: %q, %v; expected %d and %q", c.patterns, dirs, err, c.found, c.says)
 		}
+	}
+}
+
+// TestBeginLeavesNothing: a stack that cannot be begun with, such as for a channel that cannot be used, is tried again for weeks:
+// no try leaves its copy of the store behind.
+func TestBeginLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "compose.yaml")
+	if err := os.WriteFile(file, []byte("x-composure: {notify: [{type: url, url: 'nonsense://x'}]}\n"+oneService), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{files: []string{file}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, stateDir: filepath.Join(dir, "state"), host: "unix:///simulated"}
+	a.outside = outside{stirs: silent, engine: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("away") }}
+	try := func() {
+		if _, err := a.remediate(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "notify") {
+			t.Fatalf("it was begun with: %v", err)
+		}
+	}
+	try()
+	before := runtime.NumGoroutine()
+	for range 20 {
+		try()
+	}
+	left := func() int { return runtime.NumGoroutine() - before }
+	for deadline := time.Now().Add(10 * time.Second); left() > 5 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond) // what was closed ends a moment later
+	}
+	if left() > 5 {
+		t.Errorf("20 tries left %d goroutines behind", left())
 	}
 }
