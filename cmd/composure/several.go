@@ -40,8 +40,9 @@ type several struct {
 	asks map[string]chan os.Signal // by project directory: has its remediator read its files again; only run uses it
 	jobs sync.WaitGroup
 
-	mu  sync.Mutex
-	dir map[string]string // by project
+	mu    sync.Mutex
+	dir   map[string]string // by project
+	after []error           // what was not brought to an end
 }
 
 // reconcileSeveral runs the remediators of several stacks until it is told to end. A stack that cannot be begun with, such as for
@@ -86,6 +87,11 @@ func (a *app) onlySeveral(f reconcileFlags) error {
 	} {
 		if given {
 			return fmt.Errorf("reconcile: %s speaks of one stack and --stacks of several; what differs stands in the .env of each directory (COMPOSE_FILE, COMPOSE_PROJECT_NAME)", flag)
+		}
+	}
+	for _, name := range []string{"COMPOSE_PROJECT_NAME", "COMPOSE_FILE"} {
+		if os.Getenv(name) != "" {
+			return fmt.Errorf("reconcile: %s in the environment speaks of one stack and --stacks of several; unset it, what differs stands in the .env of each directory", name)
 		}
 	}
 	if f.listen != "" {
@@ -140,7 +146,6 @@ func dirsOf(pattern string) ([]string, error) {
 
 // run looks after the stacks of directories, and of those that come later, until ctx ends.
 func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signal) error {
-	defer s.jobs.Wait()
 	s.jobs.Go(func() { s.app.common.listen(ctx) })
 	s.log.Info("looking after several stacks", "stacks", len(dirs))
 	if err := s.herd.ready(len(dirs)); err != nil {
@@ -155,10 +160,14 @@ func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signa
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			s.jobs.Wait()
+			return errors.Join(s.after...)
 		case v := <-hangup:
 			s.reread(v)
 		case <-ticker.C:
+			if err := s.herd.tell(); err != nil {
+				s.log.Warn("the health of this process cannot be told", "error", err)
+			}
 		}
 		var err error
 		dirs, err = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
@@ -209,19 +218,48 @@ func (s *several) lookAfter(ctx context.Context, dir string, hangup chan os.Sign
 		began := time.Now()
 		err := s.remediate(ctx, dir, log, hangup)
 		if ctx.Err() != nil {
+			s.finish(dir, err)
 			return
 		}
 		if time.Since(began) > startsLast {
 			pause.Reset()
 		}
 		wait := pause.NextBackOff()
-		log.Error("the stack is not looked after; it is tried again", "error", relativePaths(fmt.Sprint(err)), "in", wait.Round(time.Second))
+		err = errors.New(relativePaths(fmt.Sprint(err)))
+		log.Error("the stack is not looked after; it is tried again", "error", err, "in", wait.Round(time.Second))
+		left := s.left(dir, log)
+		left.ended(err, wait)
 		select {
 		case <-ctx.Done():
 		case <-hangup:
 		case <-time.After(wait):
 		}
+		left.end()
 	}
+}
+
+// left is the pulse of a stack that nobody looks after: under its project name where that is known and its own.
+func (s *several) left(dir string, log *slog.Logger) *beater {
+	s.herd.leave(dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := filepath.Base(dir)
+	for project, of := range s.dir {
+		if of == dir {
+			name = project
+		}
+	}
+	return newBeater(s.app.common.eng.Host()+" "+dir, name, 0, log)
+}
+
+// finish keeps what a remediator that was told to end could not bring to an end, such as a job in flight.
+func (s *several) finish(dir string, err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = append(s.after, fmt.Errorf("%s: %w", dir, err))
 }
 
 // remediate runs the remediator of a stack until ctx ends. Few are begun with at once: to read files and look for the first time

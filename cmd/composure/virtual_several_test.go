@@ -97,7 +97,7 @@ func (f *flock) well() (n int) {
 		f.t.Fatal(err)
 	}
 	for _, p := range found {
-		if p.alive(time.Now()) {
+		if p.alive(time.Now()) && p.Ended == "" {
 			n++
 		}
 	}
@@ -220,4 +220,26 @@ func TestBeginLeavesNothing(t *testing.T) {
 	if left() > 5 {
 		t.Errorf("20 tries left %d goroutines behind", left())
 	}
+}
+
+// TestVirtualSeveralLeft: a stack that cannot be begun with is no stack that is well: `composure health` says so as long as it
+// lasts, while the others are looked after.
+func TestVirtualSeveralLeft(t *testing.T) {
+	files := map[string]string{"blog": "services: {web: {imag: x}}\n", "shop": oneService}
+	severally(t, hangs, files, []string{"*"}, func(f *flock) {
+		health := func() (int, string) {
+			var out strings.Builder
+			a := &app{stdout: &out}
+			return exitStatus(a.health("text", time.Now()), io.Discard), out.String()
+		}
+		time.Sleep(time.Minute + 7*time.Second) // in the middle of a pause between two tries
+		if code, said := health(); code != exitFinding || !strings.Contains(said, "blog: nobody looks after it") || !strings.Contains(said, "imag") || f.well() != 1 {
+			f.t.Errorf("a stack that is not looked after: exit status %d, %s", code, said)
+		}
+		f.write("blog", oneService)
+		time.Sleep(6 * time.Minute)
+		if code, said := health(); code != 0 || f.well() != 2 {
+			f.t.Errorf("once its file is right: exit status %d, %s", code, said)
+		}
+	})
 }
