@@ -53,12 +53,21 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 
 // observe looks at everything. A look that was begun before is ended, once.
 func (c *Controller) observe(ctx context.Context) (*observe.Snapshot, error) {
+	if c.heal != nil { // an engine that hangs does not keep it from ending; the deployment verb has to say how all is in the end
+		over, cancel := c.untilOver(ctx)
+		defer cancel()
+		ctx = over
+	}
 	begun := c.Begun
 	c.Begun = nil
 	if begun == nil || begun.Project() != c.Stack.Name {
 		begun = observe.Begin(ctx, c.Source, c.Stack.Name)
 	}
-	return begun.Finish(ctx, c.Stack)
+	snapshot, err := begun.Finish(ctx, c.Stack)
+	if err == nil && c.heal != nil {
+		err = ctx.Err() // the gaps of a look that was cut short are none
+	}
+	return snapshot, err
 }
 
 // ahead is how far in the future an attempt may have ended before the clocks disagree.
@@ -229,20 +238,26 @@ func (c *Controller) ending() bool {
 	}
 }
 
+// untilOver is a context that ends with the run.
+func (c *Controller) untilOver(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-c.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // bounded is the context of a job. A pull or a build ends with the run: it can take for ever, and nothing is half done
 // when it is cut short. Every other job is ended first.
 func (c *Controller) bounded(ctx context.Context, job plan.Job) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
 	if op := job.Due()[0].Op; op == plan.ImagePull || op == plan.ImageBuild {
-		go func() {
-			select {
-			case <-c.over:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
+		return c.untilOver(ctx)
 	}
-	return ctx, cancel
+	return context.WithCancel(ctx)
 }
 
 // ended records how a job ended and triggers the pass that looks at what it did.

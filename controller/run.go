@@ -50,6 +50,9 @@ func (c *Controller) Run(ctx context.Context, resync, grace time.Duration) error
 		c.caughtUp()
 		p, err := c.pass(work)
 		c.leave()
+		if err != nil && ctx.Err() != nil { // the look was cut short, which says nothing about the engine
+			break
+		}
 		if err != nil {
 			c.unreachable(ctx, err)
 		} else if err := c.remember(work, p); err != nil {

@@ -80,7 +80,7 @@ func (s *selection) base(o Options) error {
 		environ = os.Environ()
 	}
 	s.env = utils.GetAsEqualsMap(environ)
-	if _, ok := s.env["PWD"]; !ok {
+	if _, ok := s.env["PWD"]; !ok || o.WorkingDir != "" { // what the shell says is about the process's directory
 		s.env["PWD"] = cwd
 	}
 	if o.ProjectDir != "" {

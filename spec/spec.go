@@ -24,7 +24,7 @@ type Options struct {
 	ProjectDir  string    // --project-directory; empty: the directory of the first file
 	Profiles    []string  // --profile; empty: COMPOSE_PROFILES
 	EnvFiles    []string  // --env-file; empty: .env beside the project
-	WorkingDir  string    // where relative paths of the flags start; empty: the process's working directory
+	WorkingDir  string    // where relative paths of the flags start, and PWD; empty: the process's working directory
 	Environ     []string  // KEY=value; nil: the process's environment
 	Stdin       io.Reader // of -f -; nil: the process's standard input
 }

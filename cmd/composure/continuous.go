@@ -264,6 +264,10 @@ func (a *app) fileStirs() func(context.Context, []string) (<-chan struct{}, erro
 
 // openHealMemory opens the store for the remediator.
 func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID string, stack *spec.Stack, log *slog.Logger) (*healMemory, error) {
+	dir, err := a.state()
+	if err != nil {
+		return nil, err
+	}
 	db, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err
@@ -273,10 +277,6 @@ func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID s
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	dir, err := a.state()
-	if err != nil {
-		return nil, err
-	}
 	m := &healMemory{
 		Buffered: buffered, eng: eng, engine: engineID, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log,
 		why: "not taken yet", nudge: make(chan struct{}, 1), measure: a.outside.measure, made: a.images(eng), models: models{from: a.outside.model},
@@ -284,18 +284,24 @@ func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID s
 	if m.measure == nil {
 		m.measure = a.examiner(eng).Measure
 	}
-	if m.post, err = newPostman(buffered, stack.Policy.Notify, log); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	m.post.retry(ctx)
-	if err := m.announceAgain(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := m.deliver(ctx, stack.Policy.Notify); err != nil {
+		m.close(ctx) // what is tried again and again must leave nothing behind
+		return nil, err
 	}
 	m.tendLease(ctx, false)
 	if m.lease == nil {
 		log.Warn("the stack is watched, and nothing is done to it until it is free", "reason", m.why)
 	}
 	return m, nil
+}
+
+// deliver makes what tells people, and takes up what they were not told.
+func (m *healMemory) deliver(ctx context.Context, channels []spec.Notifier) (err error) {
+	if m.post, err = newPostman(m.Buffered, channels, m.log); err != nil {
+		return err
+	}
+	m.post.retry(ctx)
+	return m.announceAgain(ctx)
 }
 
 // close gives back the lease and writes what waits.

@@ -23,6 +23,7 @@ type pulse struct {
 	At      time.Time `json:"at"`                // when it last looked at the stack, also in vain
 	Within  float64   `json:"within_seconds"`    // it looks again within so long
 	Trouble string    `json:"trouble,omitempty"` // why its last look failed
+	Ended   string    `json:"ended,omitempty"`   // why nobody looks at the stack until it is begun with again
 	Healthy bool      `json:"healthy"`
 
 	file string // it was read from
@@ -41,6 +42,8 @@ func (p pulse) alive(now time.Time) bool {
 func (p pulse) text(now time.Time) string {
 	ago := now.Sub(p.At).Round(time.Second)
 	switch {
+	case p.Ended != "":
+		return fmt.Sprintf("%s: nobody looks after it, which is tried again and again (pid %d): %s", p.Stack, p.PID, printable(p.Ended))
 	case !p.Healthy && ago < 0:
 		return fmt.Sprintf("%s: the remediator (pid %d) says that it looked in the future, at %s: was the clock set back? It says so anew when it looks again", p.Stack, p.PID, p.At.UTC().Format(time.DateTime))
 	case !p.Healthy:
@@ -82,7 +85,7 @@ func (a *app) health(format string, now time.Time) error {
 	}
 	healthy := len(found) > 0
 	for i := range found {
-		found[i].Healthy = found[i].alive(now)
+		found[i].Healthy = found[i].alive(now) && found[i].Ended == ""
 		healthy = healthy && found[i].Healthy
 	}
 	if format == "json" {
@@ -183,6 +186,14 @@ func (b *beater) beat(failed error) {
 	b.pulse.At, b.pulse.Trouble, b.written = now.UTC(), trouble, now
 	if err := errors.Join(b.notify(alive, doing), b.write()); err != nil && err.Error() != b.broken {
 		b.broken = err.Error()
+		b.log.Warn("the health of this process cannot be told", "error", err)
+	}
+}
+
+// ended notes that nobody looks at the stack, and why, for so long.
+func (b *beater) ended(why error, within time.Duration) {
+	b.pulse.At, b.pulse.Ended, b.pulse.Within = time.Now().UTC(), why.Error(), within.Seconds()
+	if err := b.write(); err != nil {
 		b.log.Warn("the health of this process cannot be told", "error", err)
 	}
 }

@@ -52,5 +52,10 @@ func TestHerd(t *testing.T) {
 
 	h.leave("/srv/blog")
 	shop.beat(nil)
-	notified("WATCHDOG=1\nSTATUS=watching 1 stacks")
+	notified("WATCHDOG=1\nSTATUS=watching 1 stacks, and nobody looks after /srv/blog")
+	h.leave("/srv/shop")
+	if err := h.tell(); err != nil {
+		t.Fatal(err)
+	}
+	notified("WATCHDOG=1\nSTATUS=watching 0 stacks, and nobody looks after /srv/blog, /srv/shop")
 }

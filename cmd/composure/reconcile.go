@@ -51,6 +51,9 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 				return errors.New("reconcile: --stacks is for continuous mode; --once and --dry-run work on the stack of one directory")
 			}
 			if !f.once && !f.dryRun {
+				if err := onlyOnce(cmd); err != nil {
+					return err
+				}
 				if len(services) > 0 {
 					return errors.New("reconcile: continuous mode watches the whole stack; services are named with --once")
 				}
@@ -78,6 +81,20 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 	cmd.Flags().StringArrayVar(&f.allowHosts, "allow-host", nil, "name under which the dashboard is reached, beside addresses and localhost; may be given several times")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// onlyOnce refuses the flags that say something about a single run: ignored, they would promise what is not done.
+func onlyOnce(cmd *cobra.Command) error {
+	for flag, instead := range map[string]string{
+		"prune": "in continuous mode `x-composure: {prune: remove}` in the compose file says so", "no-deps": "continuous mode watches the whole stack",
+		"take-over": "take the stack over with `composure reconcile --once --take-over` first", "timeout": "continuous mode does not end by itself",
+		"output": "continuous mode writes a log; --log-format json is for programs",
+	} {
+		if cmd.Flags().Changed(flag) {
+			return fmt.Errorf("reconcile: --%s goes with --once or --dry-run; %s", flag, instead)
+		}
+	}
+	return nil
 }
 
 // reconcileOnce is the deployment verb.

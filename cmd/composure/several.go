@@ -40,8 +40,9 @@ type several struct {
 	asks map[string]chan os.Signal // by project directory: has its remediator read its files again; only run uses it
 	jobs sync.WaitGroup
 
-	mu  sync.Mutex
-	dir map[string]string // by project
+	mu    sync.Mutex
+	dir   map[string]string // by project
+	after []error           // what was not brought to an end
 }
 
 // reconcileSeveral runs the remediators of several stacks until it is told to end. A stack that cannot be begun with, such as for
@@ -69,11 +70,14 @@ func (a *app) reconcileSeveral(ctx context.Context, f reconcileFlags) error {
 			log.Error("the store could not be closed cleanly", "error", err)
 		}
 	}()
-	s := &several{app: &one, patterns: f.stacks, interval: f.interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	return s.run(ctx, found, hangup)
+	return newSeveral(&one, f.stacks, f.interval, log).run(ctx, found, hangup)
+}
+
+func newSeveral(a *app, patterns []string, interval time.Duration, log *slog.Logger) *several {
+	return &several{app: a, patterns: patterns, interval: interval, log: log, herd: newHerd(), asks: map[string]chan os.Signal{}, dir: map[string]string{}}
 }
 
 // onlySeveral refuses the flags that speak of one stack.
@@ -85,47 +89,63 @@ func (a *app) onlySeveral(f reconcileFlags) error {
 			return fmt.Errorf("reconcile: %s speaks of one stack and --stacks of several; what differs stands in the .env of each directory (COMPOSE_FILE, COMPOSE_PROJECT_NAME)", flag)
 		}
 	}
+	for _, name := range []string{"COMPOSE_PROJECT_NAME", "COMPOSE_FILE"} {
+		if os.Getenv(name) != "" {
+			return fmt.Errorf("reconcile: %s in the environment speaks of one stack and --stacks of several; unset it, what differs stands in the .env of each directory", name)
+		}
+	}
 	if f.listen != "" {
 		return errors.New("reconcile: --listen shows one stack; with --stacks, `composure status` in its directory shows each, and a process of its own serves one")
 	}
 	return nil
 }
 
-// stackDirs are the project directories that patterns name, each once. What a pattern matches and holds no compose file is left
-// out; a directory that is named has to be there.
+// stackDirs are the project directories that patterns name, each once, also beside an error: what is wrong with one pattern says
+// nothing about the others.
 func stackDirs(patterns []string) ([]string, error) {
 	var all []string
+	var wrong []error
 	for _, pattern := range patterns {
-		whole, err := filepath.Abs(pattern)
-		if err != nil {
-			return nil, err
-		}
-		found, err := filepath.Glob(whole)
-		if err != nil {
-			return nil, fmt.Errorf("--stacks %s: %w; as in a shell: * and ? and [a-z]", pattern, err)
-		}
-		named := !strings.ContainsAny(pattern, `*?[\`)
-		for _, dir := range found {
-			if info, err := os.Stat(dir); err == nil && info.IsDir() && (named || spec.Holds(dir)) {
-				all = append(all, dir)
-			} else if named {
-				return nil, fmt.Errorf("--stacks %s: is no directory; name the project's, or a pattern such as '/srv/*'", pattern)
-			}
-		}
-		if named && len(found) == 0 {
-			return nil, fmt.Errorf("--stacks %s: there is no such directory", pattern)
-		}
+		dirs, err := dirsOf(pattern)
+		all, wrong = append(all, dirs...), append(wrong, err)
 	}
 	slices.Sort(all)
-	if all = slices.Compact(all); len(all) == 0 {
-		return nil, fmt.Errorf("--stacks %s: no directory with a compose file", strings.Join(patterns, ", "))
+	all = slices.Compact(all)
+	err := errors.Join(wrong...)
+	if len(all) == 0 && err == nil {
+		err = fmt.Errorf("--stacks %s: no directory with a compose file", strings.Join(patterns, ", "))
 	}
-	return all, nil
+	return all, err
+}
+
+// dirsOf are the project directories of a pattern. What it matches and holds no compose file is left out; a directory that is
+// named has to be there.
+func dirsOf(pattern string) ([]string, error) {
+	whole, err := filepath.Abs(pattern)
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(whole)
+	if err != nil {
+		return nil, fmt.Errorf("--stacks %s: %w; as in a shell: * and ? and [a-z]", pattern, err)
+	}
+	named := !strings.ContainsAny(pattern, `*?[\`)
+	if named && len(found) == 0 {
+		return nil, fmt.Errorf("--stacks %s: there is no such directory", pattern)
+	}
+	var dirs []string
+	for _, dir := range found {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() && (named || spec.Holds(dir)) {
+			dirs = append(dirs, dir)
+		} else if named {
+			return nil, fmt.Errorf("--stacks %s: is no directory; name the project's, or a pattern such as '/srv/*'", pattern)
+		}
+	}
+	return dirs, nil
 }
 
 // run looks after the stacks of directories, and of those that come later, until ctx ends.
 func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signal) error {
-	defer s.jobs.Wait()
 	s.jobs.Go(func() { s.app.common.listen(ctx) })
 	s.log.Info("looking after several stacks", "stacks", len(dirs))
 	if err := s.herd.ready(len(dirs)); err != nil {
@@ -133,19 +153,40 @@ func (s *several) run(ctx context.Context, dirs []string, hangup <-chan os.Signa
 	}
 	ticker := time.NewTicker(rescan)
 	defer ticker.Stop()
+	wrong := ""
 	for {
 		for _, dir := range dirs {
 			s.begin(ctx, dir)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			s.jobs.Wait()
+			return errors.Join(s.after...)
 		case v := <-hangup:
 			s.reread(v)
 		case <-ticker.C:
+			if err := s.herd.tell(); err != nil {
+				s.log.Warn("the health of this process cannot be told", "error", err)
+			}
 		}
-		dirs, _ = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
+		var err error
+		dirs, err = stackDirs(s.patterns) // one that is gone is still looked after, as it was read last
+		wrong = s.found(err, wrong)
 	}
+}
+
+// found says what is wrong with the patterns, once while it stays the same, and returns it.
+func (s *several) found(err error, before string) string {
+	switch {
+	case err == nil && before != "":
+		s.log.Info("all directories of --stacks are there again")
+	case err != nil && err.Error() != before:
+		s.log.Warn("not all directories of --stacks are there; what is there, or was, is looked after", "error", err)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // reread has every remediator read its files again.
@@ -177,19 +218,48 @@ func (s *several) lookAfter(ctx context.Context, dir string, hangup chan os.Sign
 		began := time.Now()
 		err := s.remediate(ctx, dir, log, hangup)
 		if ctx.Err() != nil {
+			s.finish(dir, err)
 			return
 		}
 		if time.Since(began) > startsLast {
 			pause.Reset()
 		}
 		wait := pause.NextBackOff()
-		log.Error("the stack is not looked after; it is tried again", "error", relativePaths(fmt.Sprint(err)), "in", wait.Round(time.Second))
+		err = errors.New(relativePaths(fmt.Sprint(err)))
+		log.Error("the stack is not looked after; it is tried again", "error", err, "in", wait.Round(time.Second))
+		left := s.left(dir, log)
+		left.ended(err, wait)
 		select {
 		case <-ctx.Done():
 		case <-hangup:
 		case <-time.After(wait):
 		}
+		left.end()
 	}
+}
+
+// left is the pulse of a stack that nobody looks after: under its project name where that is known and its own.
+func (s *several) left(dir string, log *slog.Logger) *beater {
+	s.herd.leave(dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := filepath.Base(dir)
+	for project, of := range s.dir {
+		if of == dir {
+			name = project
+		}
+	}
+	return newBeater(s.app.common.eng.Host()+" "+dir, name, 0, log)
+}
+
+// finish keeps what a remediator that was told to end could not bring to an end, such as a job in flight.
+func (s *several) finish(dir string, err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = append(s.after, fmt.Errorf("%s: %w", dir, err))
 }
 
 // remediate runs the remediator of a stack until ctx ends. Few are begun with at once: to read files and look for the first time

@@ -91,10 +91,10 @@ type Engine struct {
 
 	starts *semaphore.Weighted // calls that start a container
 
-	client   atomic.Pointer[client.Client] // speaks the API version that was settled last; another one with the next version
-	settling chan struct{}                 // has room for one: whoever settles it
+	client atomic.Pointer[client.Client] // speaks the API version that was settled last; another one with the next version
 
 	mu     sync.Mutex
+	ping   *ping          // under way, or the last one, if it failed; nil: neither
 	spoken string         // the newest API version that the engine said it has; empty: it has never answered
 	about  observe.Engine // from the version call, which is slow: the engine asks its runtimes
 	known  bool           // about is right; false after the engine was away
@@ -117,7 +117,7 @@ func Find(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{target: target, host: target.host, clock: &clock{}, configDir: dir, log: log, settling: make(chan struct{}, 1), starts: semaphore.NewWeighted(startsAtOnce)}
+	e := &Engine{target: target, host: target.host, clock: &clock{}, configDir: dir, log: log, starts: semaphore.NewWeighted(startsAtOnce)}
 	var first *client.Client
 	if e.wire, err = newWire(target, cfg.HTTPHeaders, opts, e.clock); err == nil {
 		first, err = e.wire.client()
@@ -154,18 +154,78 @@ func (e *Engine) Close() error {
 // api is the client to speak through now. One call may end on it while the next goes through another.
 func (e *Engine) api() *client.Client { return e.client.Load() }
 
+// ping is one question whether the engine is there, whose answer all share who ask meanwhile.
+type ping struct {
+	ended  chan struct{} // closed when what follows is known
+	answer types.Ping
+	err    error
+
+	abandon context.CancelFunc
+
+	waiting int       // of Engine.mu, as the next
+	failed  time.Time // zero: it has not
+}
+
+// failedFor is how long a ping that has failed answers for the next ones.
+const failedFor = time.Second
+
 // settle proves with a ping that the engine is there, and settles the API version whenever the engine says another one than
-// before: also one that was upgraded, or put back to an older release, while it was away.
+// before: also one that was upgraded, or put back to an older release, while it was away. Many stacks ask at once, and an engine
+// that hangs takes the whole time of a ping to say nothing: one ping at a time is under way, and none waits for another.
 func (e *Engine) settle(ctx context.Context) (types.Ping, error) {
+	p := e.join(ctx)
 	select {
-	case e.settling <- struct{}{}:
-		defer func() { <-e.settling }()
+	case <-p.ended:
+		return p.answer, p.err
 	case <-ctx.Done():
+		e.leave(p)
 		return types.Ping{}, wrap(ctx.Err(), "ping the engine at %s", e.host)
 	}
+}
+
+// join waits for the ping that is under way, or has just failed, or else begins one. It is nobody's own: whoever is told to end
+// leaves it to the others.
+func (e *Engine) join(ctx context.Context) *ping {
 	e.mu.Lock()
-	spoken := e.spoken
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	if e.ping == nil || !e.ping.failed.IsZero() && time.Since(e.ping.failed) >= failedFor {
+		ctx, abandon := context.WithCancel(context.WithoutCancel(ctx))
+		e.ping = &ping{ended: make(chan struct{}), abandon: abandon}
+		go e.ask(ctx, e.ping, e.spoken)
+	}
+	e.ping.waiting++
+	return e.ping
+}
+
+// leave ends a ping that nobody waits for any more.
+func (e *Engine) leave(p *ping) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.waiting--; p.waiting > 0 {
+		return
+	}
+	p.abandon()
+	if e.ping == p {
+		e.ping = nil
+	}
+}
+
+// ask makes a ping, and tells all who wait for it.
+func (e *Engine) ask(ctx context.Context, p *ping, spoken string) {
+	defer p.abandon()
+	p.answer, p.err = e.agree(ctx, spoken)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.err != nil {
+		p.failed = time.Now()
+	} else if e.ping == p {
+		e.ping = nil
+	}
+	close(p.ended)
+}
+
+// agree pings the engine, and agrees with it on the API version if it does not speak the one of before.
+func (e *Engine) agree(ctx context.Context, spoken string) (types.Ping, error) {
 	limit := readTimeout
 	if spoken == "" && strings.HasPrefix(e.host, "ssh://") {
 		limit = loginTimeout
