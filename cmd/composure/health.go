@@ -62,6 +62,7 @@ func newHealth(a *app) *cobra.Command {
 		Long: `Say whether the remediators on this machine, or in this container, still look after their stacks: all of them, or that of
 the project that -p names. No compose file and no engine is needed. It is the healthcheck of the container image.
 
+Of several stacks of one process, one that it cannot begin with, such as for a mistake in its file, is not looked after.
 An engine that does not answer is no ill health of a remediator, which waits for it; how the stack is says "composure status".
 
 Exit status: 0 all look in time, 1 one does not or there is none, 2 error.`,

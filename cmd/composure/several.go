@@ -90,7 +90,7 @@ func (a *app) onlySeveral(f reconcileFlags) error {
 		}
 	}
 	for _, name := range []string{"COMPOSE_PROJECT_NAME", "COMPOSE_FILE"} {
-		if os.Getenv(name) != "" {
+		if _, set := os.LookupEnv(name); set { // an empty one too: it goes before each .env
 			return fmt.Errorf("reconcile: %s in the environment speaks of one stack and --stacks of several; unset it, what differs stands in the .env of each directory", name)
 		}
 	}

@@ -9,13 +9,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+
 	"composure/controller/observe"
+	"composure/test/simengine"
 )
 
 // oneService is a stack of which nothing needs to be there.
@@ -158,6 +163,36 @@ func TestVirtualSeveralGone(t *testing.T) {
 		if f.said.count("all directories of --stacks are there again") != 1 {
 			f.t.Error("that it is there again was not said")
 		}
+	})
+}
+
+// TestVirtualSeveralAbandons: what a stack has in flight, and cannot be ended in time, is said when the process ends, as that of one
+// stack is.
+func TestVirtualSeveralAbandons(t *testing.T) {
+	var sim *simengine.Engine
+	leave := func() {}
+	serve := sync.OnceFunc(func() {
+		var ctx context.Context
+		ctx, leave = context.WithCancel(context.Background())
+		sim = simengine.New()
+		sim.Image("sim/web:1", dockerspec.DockerOCIImageConfig{})
+		sim.Fault(simengine.Fault{Path: regexp.MustCompile("/start$"), Kind: simengine.Hang})
+		sim.Serve(ctx)
+	})
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		serve()
+		return sim.Dial(ctx, network, address)
+	}
+	files := map[string]string{"shop": "services: {web: {image: 'sim/web:1'}}\n", "blog": "services: {}\n"}
+	severally(t, dial, files, []string{"*"}, func(f *flock) {
+		time.Sleep(10 * time.Second)
+		err := f.end()
+		if err == nil || !strings.Contains(err.Error(), "shop: abandoned 1 jobs in flight") || strings.Contains(err.Error(), "blog") {
+			f.t.Errorf("it ended with %v", err)
+		}
+		f.end = func() error { return nil }
+		leave()
+		synctest.Wait()
 	})
 }
 
