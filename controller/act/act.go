@@ -99,6 +99,11 @@ func (a *Actor) Run(ctx context.Context, job plan.Job) error {
 // evidence is what is kept before a container goes. Healing does not wait for evidence that cannot be had.
 func evidence(op plan.Operation) bool { return op == plan.Capture || op == plan.Dump }
 
+// takesDown says whether an operation ends a run: nobody does that to a container that a person has paused since it was looked at.
+func takesDown(op plan.Operation) bool {
+	return op == plan.Stop || op == plan.Kill || op == plan.Restart
+}
+
 // step makes the one call of a step, after a fresh look at its target. It returns the id of a container it created.
 func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, error) {
 	switch s.Op {
@@ -124,6 +129,8 @@ func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, er
 	}
 	if target.ID == a.Engine.Self() && !evidence(s.Op) {
 		err = ErrOwn
+	} else if takesDown(s.Op) && target.State.Paused && !s.Expect.Paused {
+		err = fmt.Errorf("%w: it was paused", ErrStale)
 	} else if err = matches(target, s.Expect); err == nil {
 		err = a.container(ctx, s, target)
 	}

@@ -48,7 +48,7 @@ func portStealer(pl *place) bool { return pl.stealer != "" }
 
 // freePort stops the container that the policy allows to be stopped, then starts ours.
 func freePort(pl *place) []Step {
-	return append([]Step{{Op: Stop, Target: pl.stealer, ID: pl.stealer, Detail: "it holds a port of this service, and the policy names it", Expect: Expect{Name: pl.stealer}}}, start(pl)...)
+	return append([]Step{{Op: Stop, Target: pl.stealer, ID: pl.stealer, Detail: "it holds a port of this service, and the policy names it", Expect: Expect{Name: pl.stealer, Paused: true}}}, start(pl)...)
 }
 
 // mayBuild: the service is built, and the policy allows to build it anew.

@@ -95,8 +95,8 @@ func (p *planner) place(svc *spec.Service, slot observe.Slot, image *Wait) *plac
 	return pl
 }
 
-// unread returns why a slot must not be acted on: its container could not be read, or the slot only looks empty because
-// some container of the service could not be.
+// unread returns why a slot must not be acted on: its container could not be read, or the slot only looks empty, or its recreation
+// ended, because some container of the service could not be.
 func (p *planner) unread(svc *spec.Service, c *observe.Container) string {
 	for _, g := range p.Snapshot.Gaps {
 		name, isContainer := strings.CutPrefix(g.Subject, "container ")
@@ -104,11 +104,17 @@ func (p *planner) unread(svc *spec.Service, c *observe.Container) string {
 		case !isContainer:
 		case c != nil && c.Name == name:
 			return "could not be read: " + g.Err
-		case c == nil && g.Service == svc.Name && !strings.HasSuffix(name, " files"):
+		case g.Service == svc.Name && !strings.HasSuffix(name, " files") && (c == nil || p.predecessorUnseen(c)):
 			return g.Subject + " could not be read: " + g.Err
 		}
 	}
 	return ""
+}
+
+// predecessorUnseen says whether a container replaces one that the snapshot does not have: it is gone, unless it could not be read.
+func (p *planner) predecessorUnseen(c *observe.Container) bool {
+	old := c.Label(spec.LabelRecreates)
+	return old != "" && !slices.ContainsFunc(p.Snapshot.Containers, func(other observe.Container) bool { return other.ID == old })
 }
 
 // begun says whether this deployment has started the container already: what fails then is its answer. A migration that

@@ -74,6 +74,7 @@ type Expect struct {
 	Name      string
 	StartedAt string // as the engine writes it: the same run of the container
 	Stopped   bool   // the container must not be running
+	Paused    bool   // it was paused when the step was planned; else what takes it down must not find it paused
 }
 
 // Job is an ordered list of steps on one subject. Jobs of different keys are independent of one another.

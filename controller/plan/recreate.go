@@ -42,7 +42,7 @@ func recreate(pl *place) []Step {
 	steps = append(steps, pl.disarm(old)...)
 	looping := revived(old)
 	if looping {
-		steps = append(steps, Step{Op: Stop, Target: old.Name, ID: old.ID, Expect: Expect{Name: old.Name}})
+		steps = append(steps, Step{Op: Stop, Target: old.Name, ID: old.ID, Expect: Expect{Name: old.Name, Paused: old.Inspect.State.Paused}})
 	}
 	aside := old.Name
 	if aside == pl.desired.Name {
@@ -75,7 +75,7 @@ func halt(c *observe.Container, name string) []Step {
 	if !s.Running && !s.Restarting && !s.Paused {
 		return nil
 	}
-	seen := Expect{Name: name}
+	seen := Expect{Name: name, Paused: s.Paused}
 	if !s.Restarting {
 		seen.StartedAt = s.StartedAt
 	}

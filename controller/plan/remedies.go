@@ -212,7 +212,7 @@ func severed(pl *place) string {
 
 func restart(pl *place) []Step {
 	c := pl.slot.Container
-	return []Step{{Op: Restart, Target: c.Name, ID: c.ID, Waits: pl.waits, Expect: Expect{Name: c.Name, StartedAt: c.Inspect.State.StartedAt}}}
+	return []Step{{Op: Restart, Target: c.Name, ID: c.ID, Waits: pl.waits, Expect: Expect{Name: c.Name, StartedAt: c.Inspect.State.StartedAt, Paused: c.Inspect.State.Paused}}}
 }
 
 // differs: in fields that the engine changes in place.

@@ -81,11 +81,11 @@ func (w *world) restoreByHand() {
 	everything := w.sim.Everything()
 	for _, f := range everything {
 		switch {
+		case f.Paused:
+			w.noted(w.sim.ByHand(f.Name, "unpause", ""))
 		case slices.ContainsFunc(everything, func(other simengine.Facts) bool { return other.Recreates == f.ID || other.ID == f.Recreates }): // no person has stopped it
 		case f.Project == "" && f.Name != "bystander":
 			w.noted(w.sim.ByHand(f.Name, "remove", ""))
-		case f.Paused:
-			w.noted(w.sim.ByHand(f.Name, "unpause", ""))
 		case f.Status == "exited" && w.check.stack.Policy.ManualStop == "hold" && !oneShot(w.check.stack, f):
 			w.noted(w.sim.ByHand(f.Name, "start", ""))
 		}
