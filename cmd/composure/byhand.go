@@ -129,7 +129,7 @@ func (b *byHand) run(ctx context.Context, config controller.Config) (last contro
 	show, book := newProgress(b.app, b.flags.format), &ledger{memory: b.memory}
 	config.Ledger, config.Events, config.OnPass = book, b.eng, show.pass
 	config.Actor = &act.Actor{
-		Engine: b.eng, Images: b.images(b.eng), Capture: b.capture(b.eng, config.Stack), Dump: dump(b.eng, dumpWait),
+		Engine: b.eng, Images: b.images(b.eng), Capture: b.capture(b.eng, func() *spec.Stack { return config.Stack }), Dump: dump(b.eng, dumpWait),
 		Before: func(j plan.Job, s plan.Step) { crashPoint(s); show.before(j, s) }, After: show.after, Report: show.report,
 	}
 	last, err = controller.New(config).Once(ctx)

@@ -16,9 +16,11 @@ import (
 	"composure/spec"
 )
 
-// capture keeps the log and the state of a container that is about to be removed, in the state directory.
-func (a *app) capture(eng *engine.Engine, stack *spec.Stack) act.Capture {
+// capture keeps the log and the state of a container that is about to be removed, in the state directory. What is not shown of it are
+// the secrets of the stack as read returns it: an edit may have added one.
+func (a *app) capture(eng *engine.Engine, read func() *spec.Stack) act.Capture {
 	return func(ctx context.Context, c *container.InspectResponse) (string, error) {
+		stack := read()
 		state, err := a.state()
 		if err != nil {
 			return "", err

@@ -128,7 +128,7 @@ func (r *remediation) assemble() {
 		Source: r.source, Stack: stack, Logger: log, Events: eng, Prune: stack.Policy.Prune == "remove",
 		Room: a.common.room(),
 		Actor: &act.Actor{
-			Engine: eng, Images: memory.made, Capture: a.capture(eng, stack), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, stack),
+			Engine: eng, Images: memory.made, Capture: a.capture(eng, r.read), Dump: dump(eng, dumpWait), EndSessions: a.endSessions(eng, stack),
 			Before: func(j plan.Job, s plan.Step) {
 				crashPoint(s)
 				log.Info("step", "job", j.Title(), "step", s.String())

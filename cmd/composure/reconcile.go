@@ -13,6 +13,7 @@ import (
 	"composure/controller/engine"
 	"composure/controller/plan"
 	"composure/controller/store"
+	"composure/spec"
 )
 
 // reconcileFlags are the flags of `composure reconcile`.
@@ -173,7 +174,7 @@ func (a *app) deploy(ctx context.Context, config controller.Config, eng *engine.
 	memory.made = a.images(eng)
 	config.Ledger = memory
 	config.Actor = &act.Actor{
-		Engine: eng, Images: memory.made, Capture: a.capture(eng, config.Stack), Dump: dump(eng, dumpWait),
+		Engine: eng, Images: memory.made, Capture: a.capture(eng, func() *spec.Stack { return config.Stack }), Dump: dump(eng, dumpWait),
 		Before: func(j plan.Job, s plan.Step) { crashPoint(s); show.before(j, s) }, After: show.after, Report: show.report,
 	}
 	config.Events = eng

@@ -70,7 +70,7 @@ func (p *planner) keptEmpty(v *spec.Volume) string {
 
 // resource plans what makes a network or volume right. What is external belongs to somebody else.
 func (p *planner) resource(subject string, external bool, cause string, step Step) {
-	key := subjectKey(subject)
+	key, alone := subjectKey(subject), p.leftAlone(step)
 	switch why := p.gap(subject); {
 	case why != "":
 		p.lacks(key, subject, "could not be read: "+why)
@@ -78,8 +78,8 @@ func (p *planner) resource(subject string, external bool, cause string, step Ste
 		p.lacks(key, subject, "is external and does not exist; create it, or correct its name in the file")
 	case p.Busy[key] != "":
 		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
-	case p.leftAlone(step) != "":
-		p.leaveAlone(key, "", subject, cause+", and is left alone: "+p.leftAlone(step))
+	case alone != "":
+		p.leaveAlone(key, "", subject, cause+", and is left alone: "+alone)
 	default:
 		p.try(Job{Key: key, Kind: string(step.Op), Cause: cause, Steps: []Step{step}}, 0)
 	}
