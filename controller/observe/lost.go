@@ -13,6 +13,7 @@ import (
 
 // How long a process must have run to belong to the run that ended, and not to one that begins while its container is looked at:
 // longer than the end is past, by more than what the clocks that say so may differ; or for some time, where nobody saw the end.
+// One that began before the engine called the run started, and it says that once the process is there, belongs to it in any case.
 const (
 	lostBefore = time.Second
 	lostFor    = 10 * time.Second
@@ -39,23 +40,44 @@ func (c *Look) lost() {
 	if err != nil || !known {
 		return
 	}
+	left := make([][]leftover, len(ended))
 	for _, file := range groups {
 		text, err := os.ReadFile(file)
 		if err != nil { // it has ended
 			continue
 		}
-		for _, one := range ended {
+		for i, one := range ended {
 			if !bytes.Contains(text, []byte(one.ID)) {
 				continue
 			}
-			if p, began, ok := processOf(filepath.Dir(file)); ok && uptime-began > endedFor(one) {
-				one.Lost = append(one.Lost, p)
+			if p, began, ok := processOf(filepath.Dir(file)); ok {
+				left[i] = append(left[i], leftover{p, uptime - began})
 			}
 		}
 	}
-	for _, one := range ended {
-		slices.SortFunc(one.Lost, func(a, b Process) int { return a.PID - b.PID })
+	now := time.Now()
+	for i, one := range ended {
+		one.Lost = lostOf(one, left[i], now)
 	}
+}
+
+// leftover is a process in the control group of a container that has ended, and how long it has run.
+type leftover struct {
+	Process
+	age time.Duration
+}
+
+// lostOf is all of them, in the order of their numbers, if one belongs to the run that ended: its first process is among them then, as
+// the kernel ends the others with that one.
+func lostOf(c *Container, left []leftover, now time.Time) (lost []Process) {
+	if !slices.ContainsFunc(left, func(l leftover) bool { return l.age > endedFor(c, now) }) {
+		return nil
+	}
+	for _, l := range left {
+		lost = append(lost, l.Process)
+	}
+	slices.SortFunc(lost, func(a, b Process) int { return a.PID - b.PID })
+	return lost
 }
 
 // WhyLost says what the engine has lost of a container, and what to do, or nothing.
@@ -88,11 +110,12 @@ func mayHaveLost(c *Container) bool {
 func sawEnd(c *Container) bool { return !c.FinishedAt().Before(c.StartedAt()) }
 
 // endedFor is how long a process must have run to belong to the run that ended.
-func endedFor(c *Container) time.Duration {
-	if !sawEnd(c) {
-		return lostFor
+func endedFor(c *Container, now time.Time) time.Duration {
+	bound := lostFor
+	if sawEnd(c) {
+		bound = now.Sub(c.FinishedAt()) + lostBefore
 	}
-	return time.Since(c.FinishedAt()) + lostBefore
+	return max(lostBefore, min(bound, now.Sub(c.StartedAt())))
 }
 
 // uptime is how long the host has been up.
