@@ -103,7 +103,7 @@ bench: setup ## benchmarks, as ratios measured in one run
 	@go run ./test/bench
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
-	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+	@go run ./test/fuzz -time $(FUZZTIME)
 
 demo: build images ## the runbook's stack: brought up, broken by hand, reported, healed
 	@hack/demo.sh
