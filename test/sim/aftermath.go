@@ -36,9 +36,10 @@ func (w *world) aftermath() {
 	w.check.mu.Lock()
 	w.check.over = time.Now()
 	w.check.mu.Unlock()
-	for !w.check.converged() && !w.check.broken() {
+	for closed := over; !w.check.converged() && !w.check.broken(); {
 		now := time.Since(w.began)
-		if limit := max(over, w.check.budgetCloses()) + grace; now > limit {
+		closed = max(closed, w.check.budgetCloses()) // a budget that has closed is not spoken of any more
+		if now > closed+grace {
 			w.check.violated("converges", "not %s after everything was over (at %s): %s", grace, over, w.check.why())
 			return
 		}

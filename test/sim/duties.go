@@ -146,7 +146,10 @@ func tooSoon(c *checker, call simengine.Call) string {
 // raises notes a memory limit that the remediator has raised above the file's.
 func (c *checker) raises(call simengine.Call) {
 	svc := c.service(call.Of.Service)
-	if call.Op == "update" && svc != nil && c.remediator(call.From) && c.ours(call.Of) && call.Size > max(svc.Memory(), c.raised[svc.Name].limit) && svc.Memory() > 0 {
+	if svc == nil || call.Sent.Before(c.rewritten[svc.Name]) { // executed late
+		return
+	}
+	if call.Op == "update" && c.remediator(call.From) && c.ours(call.Of) && call.Size > max(svc.Memory(), c.raised[svc.Name].limit) && svc.Memory() > 0 {
 		c.raised[svc.Name] = raise{call.Size, call.From, call.Sent}
 	}
 }
