@@ -216,7 +216,7 @@ func matches(c *container.InspectResponse, want plan.Expect) error {
 	switch {
 	case want.Name != "" && c.Name != "/"+want.Name:
 		return fmt.Errorf("%w: it is now called %s", ErrStale, c.Name[1:])
-	case want.StartedAt != "" && c.State.StartedAt != want.StartedAt:
+	case want.StartedAt != "" && c.State.StartedAt != want.StartedAt && !(want.Revived && c.RestartCount > 0): // a start by hand counts anew
 		return fmt.Errorf("%w: it was started again at %s", ErrStale, c.State.StartedAt)
 	case want.Stopped && c.State.Running:
 		return fmt.Errorf("%w: it is running", ErrStale)

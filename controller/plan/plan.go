@@ -73,6 +73,7 @@ type Wait struct {
 type Expect struct {
 	Name      string
 	StartedAt string // as the engine writes it: the same run of the container
+	Revived   bool   // or a later run that the engine has begun by itself
 	Stopped   bool   // the container must not be running
 	Paused    bool   // it was paused when the step was planned; else what takes it down must not find it paused
 }

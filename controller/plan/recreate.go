@@ -42,7 +42,7 @@ func recreate(pl *place) []Step {
 	steps = append(steps, pl.disarm(old)...)
 	looping := revived(old)
 	if looping {
-		steps = append(steps, Step{Op: Stop, Target: old.Name, ID: old.ID, Expect: Expect{Name: old.Name, Paused: old.Inspect.State.Paused}})
+		steps = append(steps, stop(old, old.Name))
 	}
 	aside := old.Name
 	if aside == pl.desired.Name {
@@ -68,18 +68,20 @@ func (pl *place) disarm(old *observe.Container) []Step {
 	return []Step{{Op: Update, Target: old.Name, ID: old.ID, Detail: "restart no", Expect: Expect{Name: old.Name}, Update: restartNever()}}
 }
 
-// halt stops a container that is not stopped, by the name it has by then: the run that was seen, unless the engine begins one
-// after the other.
+// halt stops a container that is not stopped, by the name it has by then.
 func halt(c *observe.Container, name string) []Step {
 	s := c.Inspect.State
 	if !s.Running && !s.Restarting && !s.Paused {
 		return nil
 	}
-	seen := Expect{Name: name, Paused: s.Paused}
-	if !s.Restarting {
-		seen.StartedAt = s.StartedAt
-	}
-	return []Step{{Op: Stop, Target: name, ID: c.ID, Expect: seen}}
+	return []Step{stop(c, name)}
+}
+
+// stop ends the run that was seen, or a later one where the engine begins one after the other: one that a person has begun meanwhile
+// was not looked at.
+func stop(c *observe.Container, name string) Step {
+	s := c.Inspect.State
+	return Step{Op: Stop, Target: name, ID: c.ID, Expect: Expect{Name: name, StartedAt: s.StartedAt, Revived: s.Restarting || revived(c), Paused: s.Paused}}
 }
 
 // revived says whether the engine restarts a container again and again. Between two runs it looks ended, and cannot be

@@ -40,7 +40,7 @@ type checker struct {
 	paused     map[string]time.Time // service, "" for the stack → since when it is paused by command
 	toResume   map[string]bool      // service, "" for the stack → a person asked for a pause, and has not ended it
 	raised     map[string]raise     // service → limit that an override asks for
-	rewritten  map[string]time.Time // service → when it was last edited
+	meant      map[string]time.Time // service → when a person last changed what is meant of it
 	quiet      time.Time            // from when on nothing may be done; zero: not yet
 	troubles   map[string]time.Time // what Composure needs → until when it did not work
 	storeLeft  time.Time            // since when the store does not work, or last did not
@@ -69,7 +69,7 @@ type placeState struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, all: map[string]simengine.Facts{}, places: map[string]*placeState{}, byHand: map[string]time.Time{}, planned: map[string]time.Time{}, deploys: map[string]bool{},
-		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, rewritten: map[string]time.Time{}, troubles: map[string]time.Time{},
+		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, meant: map[string]time.Time{}, troubles: map[string]time.Time{},
 	}
 }
 
@@ -97,7 +97,7 @@ func (c *checker) file(stack *spec.Stack, n int) {
 	c.mu.Lock()
 	for _, svc := range stack.Services {
 		if c.stack != nil && hash(c.stack, svc.Name) != hash(stack, svc.Name) { // an override is of the service as it was
-			c.rewritten[svc.Name] = time.Now()
+			c.meant[svc.Name] = time.Now()
 			delete(c.raised, svc.Name)
 		}
 	}

@@ -146,7 +146,7 @@ func tooSoon(c *checker, call simengine.Call) string {
 // raises notes a memory limit that the remediator has raised above the file's.
 func (c *checker) raises(call simengine.Call) {
 	svc := c.service(call.Of.Service)
-	if svc == nil || call.Sent.Before(c.rewritten[svc.Name]) { // executed late
+	if svc == nil || call.Sent.Before(c.meant[svc.Name]) { // executed late
 		return
 	}
 	if call.Op == "update" && c.remediator(call.From) && c.ours(call.Of) && call.Size > max(svc.Memory(), c.raised[svc.Name].limit) && svc.Memory() > 0 {
@@ -181,5 +181,8 @@ func (c *checker) commandBegins(args []string) {
 	defer c.mu.Unlock()
 	if len(args) > 0 && strings.Contains("release rollback reconcile", args[0]) {
 		clear(c.raised)
+		for _, svc := range c.stack.Services {
+			c.meant[svc.Name] = time.Now()
+		}
 	}
 }

@@ -69,7 +69,8 @@ var callRules = []struct {
 		return ""
 	}},
 	{"paused by hand", func(c *checker, call simengine.Call) string {
-		if c.remediator(call.From) && call.Of.Paused && (isRung(call) || call.Op == "unpause" || call.Op == "stop") {
+		late := call.Sent.Before(c.byHand[call.Of.Name]) // it was sent before, and executed late
+		if c.remediator(call.From) && call.Of.Paused && !late && (isRung(call) || call.Op == "unpause" || call.Op == "stop") {
 			return "a person paused it"
 		}
 		return ""

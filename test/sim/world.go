@@ -101,6 +101,7 @@ func (w *world) run(cancel context.CancelFunc) {
 		w.finish()
 		cancel()
 		w.people.close()
+		time.Sleep(time.Second) // what is being asked of the engine has an end
 		synctest.Wait()
 	}()
 	w.until(boot)
