@@ -308,10 +308,12 @@ func (m *healMemory) Stable(ctx context.Context, service string, now time.Time) 
 	if err != nil {
 		return err
 	}
-	back := func(o store.Override) bool { return o.Kind == overrideRollback && o.Service == service }
+	another := func(o store.Override) bool {
+		return (o.Kind == overrideRollback || o.Kind == overrideRebuild) && o.Service == service
+	}
 	last, err := m.LastRevision(ctx)
-	if errors.Is(err, store.ErrNotFound) || slices.ContainsFunc(overrides, back) {
-		return nil // what runs well after a rollback is not the revision that was applied last
+	if errors.Is(err, store.ErrNotFound) || slices.ContainsFunc(overrides, another) {
+		return nil // what runs well after a rollback, or of an image that was built anew, is not the revision that was applied last
 	}
 	if err != nil {
 		return err

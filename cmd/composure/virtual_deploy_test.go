@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"composure/controller/plan"
 	"composure/test/simengine"
 )
 
@@ -255,5 +256,26 @@ func TestVirtualRenamedProject(t *testing.T) {
 		}
 		w.sim.Remove("worker")
 		w.until(5*time.Minute, "the stack is healed as before", w.well)
+	})
+}
+
+// TestVirtualRebuiltNotProven: an image that was built anew while healing runs well. That says nothing for the image that was
+// deployed, which did not: it is no way back.
+func TestVirtualRebuiltNotProven(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		anew := w.sim.IDOf("sim/worker:1")
+		if err := w.mem.Decide(w.ctx, plan.Decision{Service: "web", Kind: overrideRebuild, Value: anew, Reason: "a part is missing"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(30 * time.Minute)
+		last, err := w.mem.LastRevision(w.ctx)
+		if err != nil || w.sim.Of("web")[0].Image != anew {
+			t.Fatalf("the image that was built anew does not run: %v", err)
+		}
+		web, _ := revisionOfService(last, "web")
+		worker, _ := revisionOfService(last, "worker")
+		if !web.StableAt.IsZero() || worker.StableAt.IsZero() {
+			t.Errorf("proven are %+v, %+v", web, worker)
+		}
 	})
 }
