@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -256,6 +257,22 @@ func TestVirtualRenamedProject(t *testing.T) {
 		}
 		w.sim.Remove("worker")
 		w.until(5*time.Minute, "the stack is healed as before", w.well)
+	})
+}
+
+// TestVirtualAdoptUnread: the containers of a stack that runs, and of which nothing is on record, cannot be read for a moment. It is
+// there all the same, and is adopted as it is: an edited file is not deployed by that.
+func TestVirtualAdoptUnread(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.stop()
+		w.app.stateDir += "-of-another"
+		w.edit("image: sim/web:1", "image: sim/worker:1")
+		w.sim.Fault(simengine.Fault{Method: "GET", Path: regexp.MustCompile(`/containers/[^/]{20,}/json$`), To: 1, Kind: simengine.Error})
+		w.start()
+		w.sleep(10 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) > 0 {
+			t.Errorf("a running stack was not adopted as it is: %q", calls)
+		}
 	})
 }
 
