@@ -396,9 +396,14 @@ func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string
 	return errors.Join(errs...)
 }
 
-// Incidents returns the open incidents, and those resolved within the last two days.
+// Incidents returns the open incidents, and those resolved within the last two days, or as long as the policy looks back for a
+// recurrence.
 func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Incident, err error) {
 	rows, err := m.Buffered.Incidents(ctx, store.IncidentFilter{Stack: m.stack})
+	back := 48 * time.Hour
+	if m.file != nil {
+		back = max(back, m.file.Policy.Escalation.Recurrence)
+	}
 	for _, row := range rows {
 		i, readErr := asIncident(row)
 		if readErr != nil {
@@ -407,7 +412,7 @@ func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Inc
 		switch {
 		case row.Resolved.IsZero():
 			open = append(open, i)
-		case time.Since(row.Resolved) < 48*time.Hour:
+		case time.Since(row.Resolved) <= back:
 			recent = append(recent, i)
 		}
 	}
