@@ -150,3 +150,26 @@ func TestVirtualEngineOutage(t *testing.T) {
 		})
 	}
 }
+
+// TestVirtualRepairsForgiven: a container that runs for weeks is changed by hand now and then, and repaired. Each of it has
+// helped: the next two within minutes are repaired as well, and nobody is called.
+func TestVirtualRepairsForgiven(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		change := func(pause time.Duration) {
+			before := w.calls("update shop-worker-1")
+			if err := w.sim.ByHand("shop-worker-1", "policy", "no"); err != nil {
+				t.Fatal(err)
+			}
+			w.until(70*time.Second, "it is repaired", func() bool { return w.calls("update shop-worker-1") > before })
+			w.sleep(pause)
+		}
+		for range 8 {
+			change(time.Hour)
+		}
+		change(time.Minute)
+		change(time.Minute)
+		if held := w.plan().Held; len(held) > 0 {
+			t.Errorf("held: %v", held)
+		}
+	})
+}
