@@ -296,3 +296,47 @@ func TestVirtualRebuiltNotProven(t *testing.T) {
 		}
 	})
 }
+
+// TestVirtualRollbackTo: a service is rolled back, and a person tries a version in between, which does not start. The rollback
+// before is in force again: the service does not go forward to what it was taken back from.
+func TestVirtualRollbackTo(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		deploy := func(old, new string) {
+			w.edit("web:\n    image: sim/"+old, "web:\n    image: sim/"+new)
+			if err := w.someone().reconcileOnce(w.ctx, reconcileFlags{timeout: 10 * time.Minute, format: "text"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deploy("web:1", "api:1")
+		deploy("api:1", "worker:1")
+		revisions, err := w.mem.Store().Revisions(w.ctx, w.mem.stack, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := func(image string) string {
+			for _, r := range revisions {
+				if web, is := revisionOfService(r, "web"); is && web.ImageID == w.sim.IDOf(image) {
+					return r.ID
+				}
+			}
+			t.Fatalf("no revision with %s", image)
+			return ""
+		}
+		w.command("rollback", "web", "--to", with("sim/web:1"))
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == w.sim.IDOf("sim/api:1") {
+				return simengine.Behaviour{ExitAfter: time.Second, ExitCode: 1}
+			}
+			return simengine.Behaviour{}
+		})
+		root := newRoot(w.someone())
+		root.SetArgs([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host, "rollback", "web", "--to", with("sim/api:1")})
+		if err := root.ExecuteContext(w.ctx); err == nil {
+			t.Error("the rollback to what does not start worked")
+		}
+		w.sleep(10 * time.Minute)
+		if now := w.sim.RefOf(w.sim.Of("web")[0].Image); !w.well() || w.sim.Of("web")[0].Image != w.sim.IDOf("sim/web:1") {
+			t.Errorf("it went on to %s", now)
+		}
+	})
+}
