@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+
 	"composure/controller/incident"
 	"composure/test/simengine"
 )
@@ -170,6 +172,28 @@ func TestVirtualRepairsForgiven(t *testing.T) {
 		change(time.Minute)
 		if held := w.plan().Held; len(held) > 0 {
 			t.Errorf("held: %v", held)
+		}
+	})
+}
+
+// TestVirtualHeldDown: a person has stopped what shares the network of another service, and the policy says hold. That the other one
+// is made anew does not start it.
+func TestVirtualHeldDown(t *testing.T) {
+	hold := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {manual_stop: hold}\n", 1)
+	hold = strings.Replace(hold, "  worker:\n", "  side:\n    image: sim/side:1\n    restart: unless-stopped\n    network_mode: service:web\n  worker:\n", 1)
+	virtuallyWith(t, hold, func(w *world) { w.sim.Image("sim/side:1", dockerspec.DockerOCIImageConfig{}) }, func(w *world) {
+		if err := w.sim.ByHand("shop-side-1", "stop", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(5 * time.Minute)
+		w.command("restart", "web", "--hard")
+		w.sleep(10 * time.Minute)
+		if w.sim.Runs("shop-side-1") || w.calls("create shop-side-1") > 0 {
+			t.Errorf("what a person has stopped was started: %q", w.sim.Calls())
+		}
+		w.command("reconcile", "--once")
+		if !w.sim.Runs("shop-side-1") {
+			t.Error("the way out that is named does not start it")
 		}
 	})
 }

@@ -172,7 +172,7 @@ func (p *planner) slot(pl *place) bool {
 			continue
 		}
 		cause := r.applies(pl)
-		if cause == "" {
+		if cause == "" || r.replaces && !p.Deploy && p.stoppedByHand(pl) { // made anew it would run: whether it is to, the ladder tells
 			continue
 		}
 		if alone != "" {
