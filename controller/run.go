@@ -24,7 +24,7 @@ func Continuous(c Config, h Healing) *Controller {
 	}
 	c.Ledger = h.Memory
 	ctl := New(c)
-	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, told: map[string]time.Time{}}
+	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, weights: map[string]weight{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, told: map[string]time.Time{}}
 	return ctl
 }
 

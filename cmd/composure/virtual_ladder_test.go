@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -196,4 +197,36 @@ func TestVirtualHeldDown(t *testing.T) {
 			t.Error("the way out that is named does not start it")
 		}
 	})
+}
+
+// TestVirtualUnweighed: the engine does not say how much a container has written outside its volumes: it is not made anew, which would
+// drop it, and people are called. An engine that takes seconds to say it is waited for, with that rung and with no other.
+func TestVirtualUnweighed(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		trouble simengine.Trouble
+		anew    bool
+	}{
+		{"unknown", simengine.Trouble{Kind: simengine.Error}, false},
+		{"slow", simengine.Trouble{Delay: 4 * time.Second}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtually(t, shop, func(w *world) {
+				w.sim.TroubleBy(func(r *http.Request, _ string) simengine.Trouble {
+					if r.URL.Query().Get("size") != "" {
+						return c.trouble
+					}
+					return simengine.Trouble{}
+				})
+				cure := w.sick("api")
+				w.until(time.Minute, "it is restarted gracefully", func() bool { return w.calls("restart shop-api-1") == 1 })
+				w.until(10*time.Minute, "people are called", func() bool { return w.escalations(incident.DevOps) == 1 })
+				if anew := w.calls("kill shop-api-1") > 0; anew != c.anew {
+					t.Errorf("made anew: %t, want %t", anew, c.anew)
+				}
+				cure()
+				w.until(time.Hour, "all is well", w.well)
+			})
+		})
+	}
 }

@@ -41,7 +41,8 @@ type Input struct {
 	Outage    Span                 // when the engine was last away; zero: not known to have been
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
-	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown
+	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown, and no rung drops it
+	Weighing  map[string]bool      // by container id: that is being measured, and waited for by what would drop it
 	Brake     string               // why nothing is restarted now, such as a failure of the host
 }
 
