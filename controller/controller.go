@@ -42,7 +42,7 @@ type Config struct {
 	Prune    bool                  // remove orphans and surplus replicas
 	Services map[string]bool       // nil: all
 	TakeOver bool                  // the stack moves to this project directory
-	Asked    map[string]plan.Asked // service → a rung that a person asks for
+	Asked    map[string]plan.Asked // service → a rung that a person asks for; nil: no command by hand
 	Paused   map[string]string     // service, "" for the stack → why it is left alone; continuous mode reads its memory
 	History  []plan.Attempt        // what was tried before this run, oldest first
 	Pinned   map[string]string     // service → id of the image that was applied, where no moved tag is to be deployed

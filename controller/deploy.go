@@ -3,7 +3,10 @@ package controller
 import (
 	"bytes"
 	"context"
+	"slices"
+	"strings"
 
+	"composure/controller/observe"
 	"composure/spec"
 )
 
@@ -15,7 +18,7 @@ import (
 func (c *Controller) deployed(ctx context.Context, p Pass) error {
 	h := c.heal
 	switch {
-	case !h.deploying && h.desired.Applied == nil && len(p.Snapshot.Containers) == 0 && h.failed != h.file:
+	case !h.deploying && h.desired.Applied == nil && nothingThere(p.Snapshot) && h.failed != h.file:
 		c.Logger.Info("the stack does not exist yet and is made as the file says", "stack", c.Stack.Name)
 		c.deployNext()
 	case h.deploying && p.InFlight == 0 && p.Plan.Settled():
@@ -31,6 +34,12 @@ func (c *Controller) deployed(ctx context.Context, p Pass) error {
 		return h.Memory.Adopt(ctx, p, "adopt")
 	}
 	return nil
+}
+
+// nothingThere says whether the stack has no containers. One that could not be read is there.
+func nothingThere(s *observe.Snapshot) bool {
+	unread := slices.ContainsFunc(s.Gaps, func(g observe.Gap) bool { return strings.HasPrefix(g.Subject, "container ") })
+	return len(s.Containers) == 0 && !unread
 }
 
 // applied says whether a file that was read says what is applied, as one that was only touched: to deploy it again would undo what

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +17,6 @@ type examination struct {
 	pending  bool
 	kept     string // incident that it was stored with
 	evidence []observe.Evidence
-	written  map[string]int64 // container id → bytes in its writable layer; absent: unknown
 }
 
 // stale is how old evidence may be for a diagnosis that still asks for it, as one that waits for progress does.
@@ -50,32 +48,20 @@ func (c *Controller) examine(ctx context.Context, p *Pass, d diagnose.Diagnosis)
 	return true
 }
 
-// collect fetches the evidence, with what the engine's events said and what a recreation would drop. A service that is
-// down is not kept waiting for what takes longer than a glance.
+// collect fetches the evidence, with what the engine's events said. A service that is down is not kept waiting for what takes
+// longer than a glance.
 func (c *Controller) collect(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, d diagnose.Diagnosis) examination {
 	needs, containers := d.Needs, snapshot.Of(d.Service)
-	sizing, cancel := context.WithCancel(ctx)
 	if d.Urgent {
 		needs = slices.DeleteFunc(slices.Clone(needs), func(n observe.Need) bool { return !urgent(n, containers) })
+	}
+	looking, cancel := context.WithCancel(ctx)
+	if d.Urgent && observe.Cheap(needs) {
 		cancel()
-		sizing, cancel = context.WithTimeout(ctx, observe.CheapTime)
+		looking, cancel = context.WithTimeout(ctx, observe.CheapTime)
 	}
 	defer cancel()
-	looking := ctx
-	if d.Urgent && observe.Cheap(needs) {
-		looking = sizing
-	}
-	e, sized := examination{written: map[string]int64{}}, make(chan struct{})
-	go func() {
-		defer close(sized)
-		for _, one := range containers {
-			if size, err := c.heal.WritableSize(sizing, one.ID); err == nil {
-				e.written[one.ID] = size
-			}
-		}
-	}()
-	e.evidence = c.heal.Examiner.Examine(looking, stack, snapshot, d.Service, needs)
-	<-sized
+	e := examination{evidence: c.heal.Examiner.Examine(looking, stack, snapshot, d.Service, needs)}
 	for _, one := range containers {
 		for i := range e.evidence {
 			if at := c.oom(one.ID); e.evidence[i].ID == one.ID && (at.After(one.StartedAt()) || one.EndedBy(at)) {
@@ -143,15 +129,4 @@ func (c *Controller) forget(p *Pass, ill map[string]string) {
 			delete(c.heal.examined, service)
 		}
 	}
-}
-
-// written is what is known of the writable layers of the containers that were examined.
-func (c *Controller) written() map[string]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := map[string]int64{}
-	for _, e := range c.heal.examined {
-		maps.Copy(all, e.written)
-	}
-	return all
 }

@@ -115,6 +115,7 @@ type healer struct {
 	failed    *spec.Stack // the file whose deployment failed: it is not tried again
 
 	examined map[string]examination  // by service
+	weights  map[string]weight       // container id → what it has written outside its volumes
 	stable   map[string]time.Time    // service → start of the run that was recorded as stable
 	ripe     time.Time               // when the next service is proven stable, if it stays well; zero: none is waited for
 	down     time.Time               // since when the engine does not answer; zero: it does
@@ -166,6 +167,9 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	c.aftermath(p)
 	in.Ill = map[string]plan.Illness{}
 	for _, d := range p.Diagnoses {
+		if d.MaskedBy == "" {
+			c.weigh(ctx, p, d.Service)
+		}
 		if c.examine(ctx, p, d) {
 			for _, slot := range observe.Slots(c.Stack.Service(d.Service), p.Snapshot) {
 				in.Busy[fmt.Sprintf("service/%s/%d", d.Service, slot.Number)] = "being examined"
@@ -178,7 +182,8 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	}
 	c.suspect(in.Ill, data)
 	alsoHandsOff(in.Ill, p.Diagnoses)
-	in.Written, in.Sick = c.written(), sick(p)
+	in.Written, in.Weighing = c.written(p.Snapshot)
+	in.Sick = sick(p)
 	in.Stable, in.Pinned, in.Raised = h.desired.Stable, h.desired.Images, h.desired.Raised
 	in.Commits = h.desired.Commits
 	in.Paused = maintenance(c.Stack, h.desired.Paused, p.Snapshot.At)

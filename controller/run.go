@@ -24,7 +24,7 @@ func Continuous(c Config, h Healing) *Controller {
 	}
 	c.Ledger = h.Memory
 	ctl := New(c)
-	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, told: map[string]time.Time{}}
+	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, weights: map[string]weight{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, told: map[string]time.Time{}}
 	return ctl
 }
 
@@ -141,7 +141,8 @@ func (c *Controller) explain(p plan.Plan) {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// markStable closes the budgets of services that have run well for their stable time.
+// markStable closes the budgets of services that have run well for their stable time. What was done to one later and was no rung,
+// such as repairs in place, is forgiven after as long: it helped, if nothing is left to do.
 func (c *Controller) markStable(ctx context.Context, p Pass) error {
 	var errs []error
 	said := c.heal.Memory.Data().Said
@@ -150,7 +151,13 @@ func (c *Controller) markStable(ctx context.Context, p Pass) error {
 	c.heal.ripe = time.Time{}
 	for _, service := range slices.Sorted(maps.Keys(well)) {
 		svc, since := p.Stack.Service(service), c.undisturbed(service, well[service], history)
-		if c.heal.stable[service].Equal(since) || said[service] == incident.DataCompromised {
+		if said[service] == incident.DataCompromised {
+			continue
+		}
+		if c.heal.stable[service].Equal(since) {
+			if !p.Plan.About(service) {
+				c.forgive(service, p.Snapshot.At.Add(-svc.Policy.Remediation.Stable))
+			}
 			continue
 		}
 		if ripe := since.Add(svc.Policy.Remediation.Stable); p.Snapshot.At.Before(ripe) {
@@ -164,7 +171,7 @@ func (c *Controller) markStable(ctx context.Context, p Pass) error {
 			continue
 		}
 		c.heal.stable[service] = since
-		c.forgive(service)
+		c.forgive(service, p.Snapshot.At)
 	}
 	return errors.Join(errs...)
 }
@@ -184,13 +191,13 @@ func (c *Controller) undisturbed(service string, started time.Time, history []pl
 	return since
 }
 
-// forgive drops the attempts on a service: its budget is whole again.
-func (c *Controller) forgive(service string) {
+// forgive drops the attempts on a service up to a time: its budget is whole again.
+func (c *Controller) forgive(service string, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept := c.history[:0:0]
 	for _, a := range c.history {
-		if a.Service != service {
+		if a.Service != service || a.At.After(until) {
 			kept = append(kept, a)
 		}
 	}

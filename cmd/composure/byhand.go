@@ -69,6 +69,7 @@ func (s *session) restored(ctx context.Context) (restored, error) {
 func (r restored) config(s *session, services map[string]bool) controller.Config {
 	return controller.Config{
 		Source: s.eng, Stack: r.stack, Applied: r.stack, Logger: s.log, Services: services, Pinned: r.images, Tries: 1,
+		Asked: map[string]plan.Asked{},
 	}
 }
 

@@ -308,10 +308,12 @@ func (m *healMemory) Stable(ctx context.Context, service string, now time.Time) 
 	if err != nil {
 		return err
 	}
-	back := func(o store.Override) bool { return o.Kind == overrideRollback && o.Service == service }
+	another := func(o store.Override) bool {
+		return (o.Kind == overrideRollback || o.Kind == overrideRebuild) && o.Service == service
+	}
 	last, err := m.LastRevision(ctx)
-	if errors.Is(err, store.ErrNotFound) || slices.ContainsFunc(overrides, back) {
-		return nil // what runs well after a rollback is not the revision that was applied last
+	if errors.Is(err, store.ErrNotFound) || slices.ContainsFunc(overrides, another) {
+		return nil // what runs well after a rollback, or of an image that was built anew, is not the revision that was applied last
 	}
 	if err != nil {
 		return err
@@ -394,9 +396,14 @@ func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string
 	return errors.Join(errs...)
 }
 
-// Incidents returns the open incidents, and those resolved within the last two days.
+// Incidents returns the open incidents, and those resolved within the last two days, or as long as the policy looks back for a
+// recurrence.
 func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Incident, err error) {
 	rows, err := m.Buffered.Incidents(ctx, store.IncidentFilter{Stack: m.stack})
+	back := 48 * time.Hour
+	if m.file != nil {
+		back = max(back, m.file.Policy.Escalation.Recurrence)
+	}
 	for _, row := range rows {
 		i, readErr := asIncident(row)
 		if readErr != nil {
@@ -405,7 +412,7 @@ func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Inc
 		switch {
 		case row.Resolved.IsZero():
 			open = append(open, i)
-		case time.Since(row.Resolved) < 48*time.Hour:
+		case time.Since(row.Resolved) <= back:
 			recent = append(recent, i)
 		}
 	}

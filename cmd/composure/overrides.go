@@ -30,10 +30,14 @@ func overrideOf(value, basis string) (json.RawMessage, error) {
 	return json.Marshal(overrideValue{Value: value, Basis: basis})
 }
 
-// overridden returns the stack with the recorded divergences in it: raised limits, and services of older revisions.
+// overridden returns the stack with the recorded divergences in it: services of older revisions, and raised limits, which hold
+// for those as well. Whether a service was edited since is asked of the stack as it came, and not of what the override before
+// has made of it.
 func overridden(ctx context.Context, stack *spec.Stack, project string, overrides []store.Override, revision func(context.Context, string) (store.Revision, error)) (*spec.Stack, error) {
-	for _, o := range overrides {
-		svc, value, ok := inForce(stack, o)
+	file := stack
+	for _, o := range raisesLast(overrides) {
+		_, value, ok := inForce(file, o)
+		svc := stack.Service(o.Service)
 		if !ok {
 			continue
 		}
@@ -43,7 +47,9 @@ func overridden(ctx context.Context, stack *spec.Stack, project string, override
 			if err != nil {
 				return nil, fmt.Errorf("read the override of %s: %w", svc.Name, err)
 			}
-			stack = stack.With(svc.WithMemory(limit))
+			if now := svc.Memory(); now > 0 && now < limit { // an older revision may have had more, or no limit
+				stack = stack.With(svc.WithMemory(limit))
+			}
 		case overrideRebuild:
 			stack = stack.With(svc.WithImage(keptImage(project, store.ServiceRevision{Service: svc.Name, ImageID: value})))
 		case overrideRollback:
@@ -57,6 +63,20 @@ func overridden(ctx context.Context, stack *spec.Stack, project string, override
 		}
 	}
 	return stack, nil
+}
+
+// raisesLast are the overrides with raised limits behind all others: a service that is put in the place of another takes its
+// limit along.
+func raisesLast(overrides []store.Override) []store.Override {
+	var raises, others []store.Override
+	for _, o := range overrides {
+		if o.Kind == overrideMemory {
+			raises = append(raises, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return append(others, raises...)
 }
 
 // inForce returns the service and value of an override that changes what is desired, unless the service was edited

@@ -95,7 +95,6 @@ func (s *session) asked(ctx context.Context, f byHandFlags, rung string, service
 		return controller.Config{}, err
 	}
 	config := want.config(s, selected)
-	config.Asked = map[string]plan.Asked{}
 	for name := range selected {
 		if rung == plan.Hard && !f.force && plan.Stateful(want.stack.Service(name)) {
 			return config, fmt.Errorf("%s keeps data, and a hard restart kills it: --graceful lets it stop cleanly, --force kills it (its volumes stay)", name)

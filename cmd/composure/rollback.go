@@ -46,8 +46,9 @@ Exit status: 0 rolled back and well, 1 not (the reason is said, and the service 
 type backTo struct {
 	revision store.Revision
 	service  store.ServiceRevision
-	basis    string // config hash of the service as it was last applied
-	build    bool   // the image is gone: it is built again from its commit
+	basis    string          // config hash of the service as it was last applied
+	build    bool            // the image is gone: it is built again from its commit
+	before   *store.Override // the rollback that was in force before; nil: none was
 }
 
 func (a *app) rollback(ctx context.Context, f byHandFlags, service, to string) (err error) {
@@ -96,9 +97,7 @@ func (a *app) rollback(ctx context.Context, f byHandFlags, service, to string) (
 	if err == nil && last.Plan.Settled() {
 		return b.answer(ctx, last, "composure.rollback/v1", service+": rolled back and well; `composure release "+service+"` goes forward again", early)
 	}
-	// What did not work must not be tried again by the next pass.
-	ended := b.memory.EndOverride(context.WithoutCancel(ctx), b.memory.key, service, overrideRollback, "", a.operator(), time.Now())
-	if err = errors.Join(err, ended); err != nil {
+	if err = errors.Join(err, b.takeBack(context.WithoutCancel(ctx), service, back)); err != nil {
 		return err
 	}
 	return b.answer(ctx, last, "composure.rollback/v1", "", early)
@@ -117,7 +116,7 @@ func (s *session) backTo(ctx context.Context, f byHandFlags, want restored, serv
 		return backTo{}, fmt.Errorf("%s keeps data, which a rollback does not take back: an older version may not read it; --force does it all the same", service)
 	}
 	now, _ := revisionOfService(want.running, service)
-	inForce, err := s.rolledBackTo(ctx, service)
+	before, inForce, err := s.rolledBackTo(ctx, service)
 	if err != nil {
 		return backTo{}, err
 	}
@@ -139,7 +138,7 @@ func (s *session) backTo(ctx context.Context, f byHandFlags, want restored, serv
 	case inForce != "" && target.Same(now):
 		return backTo{}, fmt.Errorf("revision %s of %s is what was applied last: `composure release %s` goes forward to it", revision.ID, service, service)
 	}
-	back := backTo{revision: revision, service: target, basis: now.ConfigHash}
+	back := backTo{revision: revision, service: target, basis: now.ConfigHash, before: before}
 	switch _, err := s.eng.Image(ctx, target.ImageID); {
 	case observe.IsNotFound(err) && target.Dirty:
 		return backTo{}, fmt.Errorf("the image of revision %s is no longer here (%.19s), and it was built from files that are in no commit: load it, or go to another revision with --to", revision.ID, target.ImageID)
@@ -153,11 +152,11 @@ func (s *session) backTo(ctx context.Context, f byHandFlags, want restored, serv
 	return back, nil
 }
 
-// rolledBackTo is the revision that a service is rolled back to now, or "".
-func (s *session) rolledBackTo(ctx context.Context, service string) (string, error) {
+// rolledBackTo is the rollback of a service that is in force, and the revision that it leads to; nil and "" when there is none.
+func (s *session) rolledBackTo(ctx context.Context, service string) (*store.Override, string, error) {
 	overrides, err := s.memory.Overrides(ctx, s.memory.key, time.Now())
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	for _, o := range overrides {
 		if o.Service != service || o.Kind != overrideRollback {
@@ -165,11 +164,11 @@ func (s *session) rolledBackTo(ctx context.Context, service string) (string, err
 		}
 		var v overrideValue
 		if err := json.Unmarshal(o.Value, &v); err != nil {
-			return "", fmt.Errorf("read the rollback of %s: %w", service, err)
+			return nil, "", fmt.Errorf("read the rollback of %s: %w", service, err)
 		}
-		return v.Value, nil
+		return &o, v.Value, nil
 	}
-	return "", nil
+	return nil, "", nil
 }
 
 // revisionFor is the revision that --to names, or the last one that was proven stable and is another one.
@@ -227,4 +226,13 @@ func (b *byHand) override(ctx context.Context, service string, back backTo) erro
 	return b.memory.SetOverride(ctx, store.Override{
 		Stack: b.memory.key, Service: service, Kind: overrideRollback, Value: value, Owner: b.operator(), Reason: b.flags.reason, Created: time.Now(),
 	})
+}
+
+// takeBack ends a rollback that did not work, so that no pass tries it again. The one before it is in force again: nothing goes
+// forward by itself because another way back led nowhere.
+func (b *byHand) takeBack(ctx context.Context, service string, back backTo) error {
+	if back.before != nil {
+		return b.memory.SetOverride(ctx, *back.before)
+	}
+	return b.memory.EndOverride(ctx, b.memory.key, service, overrideRollback, "", b.operator(), time.Now())
 }

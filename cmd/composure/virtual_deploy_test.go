@@ -2,11 +2,13 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"composure/controller/plan"
 	"composure/test/simengine"
 )
 
@@ -255,5 +257,86 @@ func TestVirtualRenamedProject(t *testing.T) {
 		}
 		w.sim.Remove("worker")
 		w.until(5*time.Minute, "the stack is healed as before", w.well)
+	})
+}
+
+// TestVirtualAdoptUnread: the containers of a stack that runs, and of which nothing is on record, cannot be read for a moment. It is
+// there all the same, and is adopted as it is: an edited file is not deployed by that.
+func TestVirtualAdoptUnread(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.stop()
+		w.app.stateDir += "-of-another"
+		w.edit("image: sim/web:1", "image: sim/worker:1")
+		w.sim.Fault(simengine.Fault{Method: "GET", Path: regexp.MustCompile(`/containers/[^/]{20,}/json$`), To: 1, Kind: simengine.Error})
+		w.start()
+		w.sleep(10 * time.Minute)
+		if calls := w.sim.Calls(); len(calls) > 0 {
+			t.Errorf("a running stack was not adopted as it is: %q", calls)
+		}
+	})
+}
+
+// TestVirtualRebuiltNotProven: an image that was built anew while healing runs well. That says nothing for the image that was
+// deployed, which did not: it is no way back.
+func TestVirtualRebuiltNotProven(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		anew := w.sim.IDOf("sim/worker:1")
+		if err := w.mem.Decide(w.ctx, plan.Decision{Service: "web", Kind: overrideRebuild, Value: anew, Reason: "a part is missing"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(30 * time.Minute)
+		last, err := w.mem.LastRevision(w.ctx)
+		if err != nil || w.sim.Of("web")[0].Image != anew {
+			t.Fatalf("the image that was built anew does not run: %v", err)
+		}
+		web, _ := revisionOfService(last, "web")
+		worker, _ := revisionOfService(last, "worker")
+		if !web.StableAt.IsZero() || worker.StableAt.IsZero() {
+			t.Errorf("proven are %+v, %+v", web, worker)
+		}
+	})
+}
+
+// TestVirtualRollbackTo: a service is rolled back, and a person tries a version in between, which does not start. The rollback
+// before is in force again: the service does not go forward to what it was taken back from.
+func TestVirtualRollbackTo(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		deploy := func(old, new string) {
+			w.edit("web:\n    image: sim/"+old, "web:\n    image: sim/"+new)
+			if err := w.someone().reconcileOnce(w.ctx, reconcileFlags{timeout: 10 * time.Minute, format: "text"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deploy("web:1", "api:1")
+		deploy("api:1", "worker:1")
+		revisions, err := w.mem.Store().Revisions(w.ctx, w.mem.stack, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := func(image string) string {
+			for _, r := range revisions {
+				if web, is := revisionOfService(r, "web"); is && web.ImageID == w.sim.IDOf(image) {
+					return r.ID
+				}
+			}
+			t.Fatalf("no revision with %s", image)
+			return ""
+		}
+		w.command("rollback", "web", "--to", with("sim/web:1"))
+		w.sim.Behave("web", func(s simengine.Start) simengine.Behaviour {
+			if s.Image == w.sim.IDOf("sim/api:1") {
+				return simengine.Behaviour{ExitAfter: time.Second, ExitCode: 1}
+			}
+			return simengine.Behaviour{}
+		})
+		root := newRoot(w.someone())
+		root.SetArgs([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host, "rollback", "web", "--to", with("sim/api:1")})
+		if err := root.ExecuteContext(w.ctx); err == nil {
+			t.Error("the rollback to what does not start worked")
+		}
+		w.sleep(10 * time.Minute)
+		if now := w.sim.RefOf(w.sim.Of("web")[0].Image); !w.well() || w.sim.Of("web")[0].Image != w.sim.IDOf("sim/web:1") {
+			t.Errorf("it went on to %s", now)
+		}
 	})
 }

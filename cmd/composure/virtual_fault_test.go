@@ -337,3 +337,23 @@ func TestVirtualToldToEndAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestVirtualLateRecurrence: who wants to hear of what comes back within a week has it looked back for as long.
+func TestVirtualLateRecurrence(t *testing.T) {
+	week := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {escalation: {recurrence: 168h}}\n", 1)
+	virtually(t, week, func(w *world) {
+		for n := range 2 {
+			cure := w.sick("api")
+			w.until(3*time.Minute, "a restart", func() bool { return w.calls("restart shop-api-1") == n+1 })
+			cure()
+			w.until(20*time.Minute, "it is resolved", func() bool { return len(w.open()) == 0 })
+			w.stop() // nobody looks for days, which is less to do
+			w.sleep(60 * time.Hour)
+			w.start()
+			w.sleep(time.Minute)
+		}
+		if all := w.all(); len(all) != 2 || all[1].Recurrence != all[0].ID || w.escalations(incident.DevOps) != 1 {
+			t.Errorf("the second is not told as a recurrence")
+		}
+	})
+}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 
 	"composure/controller/incident"
 	"composure/test/simengine"
@@ -146,6 +149,83 @@ func TestVirtualEngineOutage(t *testing.T) {
 				if w.rungs("postgres")+w.rungs("api")+w.rungs("web") > 0 {
 					t.Error("the outage cost the budget of a service")
 				}
+			})
+		})
+	}
+}
+
+// TestVirtualRepairsForgiven: a container that runs for weeks is changed by hand now and then, and repaired. Each of it has
+// helped: the next two within minutes are repaired as well, and nobody is called.
+func TestVirtualRepairsForgiven(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		change := func(pause time.Duration) {
+			before := w.calls("update shop-worker-1")
+			if err := w.sim.ByHand("shop-worker-1", "policy", "no"); err != nil {
+				t.Fatal(err)
+			}
+			w.until(70*time.Second, "it is repaired", func() bool { return w.calls("update shop-worker-1") > before })
+			w.sleep(pause)
+		}
+		for range 8 {
+			change(time.Hour)
+		}
+		change(time.Minute)
+		change(time.Minute)
+		if held := w.plan().Held; len(held) > 0 {
+			t.Errorf("held: %v", held)
+		}
+	})
+}
+
+// TestVirtualHeldDown: a person has stopped what shares the network of another service, and the policy says hold. That the other one
+// is made anew does not start it.
+func TestVirtualHeldDown(t *testing.T) {
+	hold := strings.Replace(shop, "name: shop\n", "name: shop\nx-composure: {manual_stop: hold}\n", 1)
+	hold = strings.Replace(hold, "  worker:\n", "  side:\n    image: sim/side:1\n    restart: unless-stopped\n    network_mode: service:web\n  worker:\n", 1)
+	virtuallyWith(t, hold, func(w *world) { w.sim.Image("sim/side:1", dockerspec.DockerOCIImageConfig{}) }, func(w *world) {
+		if err := w.sim.ByHand("shop-side-1", "stop", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(5 * time.Minute)
+		w.command("restart", "web", "--hard")
+		w.sleep(10 * time.Minute)
+		if w.sim.Runs("shop-side-1") || w.calls("create shop-side-1") > 0 {
+			t.Errorf("what a person has stopped was started: %q", w.sim.Calls())
+		}
+		w.command("reconcile", "--once")
+		if !w.sim.Runs("shop-side-1") {
+			t.Error("the way out that is named does not start it")
+		}
+	})
+}
+
+// TestVirtualUnweighed: the engine does not say how much a container has written outside its volumes: it is not made anew, which would
+// drop it, and people are called. An engine that takes seconds to say it is waited for, with that rung and with no other.
+func TestVirtualUnweighed(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		trouble simengine.Trouble
+		anew    bool
+	}{
+		{"unknown", simengine.Trouble{Kind: simengine.Error}, false},
+		{"slow", simengine.Trouble{Delay: 4 * time.Second}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtually(t, shop, func(w *world) {
+				w.sim.TroubleBy(func(r *http.Request, _ string) simengine.Trouble {
+					if r.URL.Query().Get("size") != "" {
+						return c.trouble
+					}
+					return simengine.Trouble{}
+				})
+				cure := w.sick("api")
+				w.until(time.Minute, "it is restarted gracefully", func() bool { return w.calls("restart shop-api-1") == 1 })
+				w.until(10*time.Minute, "people are called", func() bool { return w.escalations(incident.DevOps) == 1 })
+				if anew := w.calls("kill shop-api-1") > 0; anew != c.anew {
+					t.Errorf("made anew: %t, want %t", anew, c.anew)
+				}
+				cure()
+				w.until(time.Hour, "all is well", w.well)
 			})
 		})
 	}

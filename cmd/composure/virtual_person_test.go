@@ -156,3 +156,45 @@ func TestVirtualPausedDown(t *testing.T) {
 		w.until(10*time.Minute, "all of it is back", w.well)
 	})
 }
+
+// refused runs a command that must not work, and says how long it took.
+func (w *world) refused(args ...string) time.Duration {
+	w.t.Helper()
+	began, root := time.Now(), newRoot(w.someone())
+	root.SetArgs(append([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host}, args...))
+	if err := root.ExecuteContext(w.ctx); err == nil {
+		w.t.Errorf("composure %q worked", args)
+	}
+	return time.Since(began)
+}
+
+// TestVirtualRestartPaused: who restarts a service whose container somebody has paused is told so at once, and nothing is done.
+func TestVirtualRestartPaused(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		if err := w.sim.ByHand("shop-web-1", "pause", ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, rung := range []string{"--graceful", "--hard"} {
+			if took := w.refused("restart", "web", rung); took > time.Minute {
+				t.Errorf("restart %s took %s", rung, took)
+			}
+		}
+		if calls := w.sim.Calls(); len(calls) > 0 {
+			t.Errorf("a paused container was touched: %q", calls)
+		}
+	})
+}
+
+// TestVirtualRollbackRefused: a rollback that the engine refuses ends with its reason, and not with its time: it is a command, and no
+// remediator that goes on trying.
+func TestVirtualRollbackRefused(t *testing.T) {
+	virtually(t, shop, func(w *world) {
+		w.sleep(12 * time.Minute) // the first version is proven
+		w.edit("web:\n    image: sim/web:1", "web:\n    image: sim/api:1")
+		w.command("reconcile", "--once")
+		w.sim.FaultFor(time.Hour, "POST", "/containers/create$")
+		if took := w.refused("rollback", "web"); took > time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}

@@ -20,11 +20,15 @@ func harmless(d drift.Drift) bool {
 	return strings.HasPrefix(d.Field, "labels") || strings.HasPrefix(d.Field, "logging")
 }
 
-// changedByHand: the container is not what was last applied. What has merely stopped is told by how it ended. A container
-// that a rollback is about to replace was not changed: what is wanted was.
+// changedByHand: the container is not what was last applied. What has merely stopped is told by how it ended, and so is all that was
+// stopped where the policy holds that: nothing is restored by starting it. A container that a rollback is about to replace was not
+// changed: what is wanted was.
 func changedByHand(p *patient) []string {
 	if p.missing() {
 		return []string{"its container was removed"}
+	}
+	if p.in.Stack.Policy.ManualStop == "hold" && p.stoppedFromOutside() {
+		return nil
 	}
 	var facts []string
 	if at := p.in.Returned[p.svc.Name]; p.c != nil && p.c.Created().Before(at) {

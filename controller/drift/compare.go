@@ -80,6 +80,9 @@ func (p *contrast) drifts() []Drift {
 		}
 		want, have := f.read(p.want), f.read(p.have)
 		for _, element := range differing(want, have, f.both) {
+			if shares(want[element], have[element]) && completed(p.svc, *p.observed) { // it needs that no more, and is not run again for it
+				continue
+			}
 			found = append(found, p.drift(f, element, want, have))
 		}
 	}
@@ -136,7 +139,7 @@ func (p *contrast) drift(f *field, element string, want, have elements) Drift {
 	case f.remedy == RemedyInPlace && (f.sticky && !wanted || f.clash != nil && f.clash(p.want, p.have)):
 		d.Remedy = RemedyRecreate
 	}
-	if strings.HasPrefix(desired, sharing) && strings.HasPrefix(observed, sharing) {
+	if shares(desired, observed) {
 		d.Origin, d.Cause = OriginLive, "the container that it shares this with was replaced"
 	}
 	if strings.HasPrefix(f.name, "networks") {

@@ -114,6 +114,11 @@ func attached(mode container.NetworkMode) string {
 // sharing is how a mode begins that takes a namespace of another container.
 const sharing = "container:"
 
+// shares says whether both modes take the namespace of a container: they differ in which one.
+func shares(desired, observed string) bool {
+	return strings.HasPrefix(desired, sharing) && strings.HasPrefix(observed, sharing)
+}
+
 // shared shortens the id of the container that a namespace is shared with.
 func shared(mode string) string {
 	if id, ok := strings.CutPrefix(mode, sharing); ok {

@@ -25,6 +25,11 @@ func MeantToRun(svc *spec.Service, c observe.Container) bool {
 	return svc.Healthcheck || healthy(c.Inspect.Config) || len(svc.Ports) > 0
 }
 
+// completed says whether a container has ended as it should, and is not run again.
+func completed(svc *spec.Service, c observe.Container) bool {
+	return c.Status() == "exited" && c.Inspect.State.ExitCode == 0 && !MeantToRun(svc, c)
+}
+
 // healthy says whether a healthcheck is in effect.
 func healthy(config *container.Config) bool {
 	return config != nil && checked(&shape{config: *config}) != nil
@@ -45,7 +50,7 @@ func stateDrift(svc *spec.Service, c observe.Container) *Drift {
 	case "running":
 		return nil
 	case "exited":
-		if !meant && state.ExitCode == 0 {
+		if completed(svc, c) {
 			return nil
 		}
 		d.Observed, d.Cause = exited(state), "it has stopped; a deployment starts it"

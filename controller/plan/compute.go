@@ -27,7 +27,7 @@ type Input struct {
 	Prune    bool                 // orphans and surplus replicas are removed
 	Services map[string]bool      // only these; nil: all
 	TakeOver bool                 // the stack moves to this project directory
-	Asked    map[string]Asked     // by service: a rung that a person asks for, and nothing else is done to it
+	Asked    map[string]Asked     // by service: a rung that a person asks for, and nothing else is done to it; nil: no command by hand
 	Tries    int                  // failed attempts of one kind before it is held for good; at least 1
 
 	// The rest is about healing; the deployment verb leaves it empty.
@@ -41,7 +41,8 @@ type Input struct {
 	Outage    Span                 // when the engine was last away; zero: not known to have been
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
-	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown
+	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown, and no rung drops it
+	Weighing  map[string]bool      // by container id: that is being measured, and waited for by what would drop it
 	Brake     string               // why nothing is restarted now, such as a failure of the host
 }
 
@@ -149,7 +150,7 @@ func (p *planner) slot(pl *place) bool {
 	}
 	alone := p.handsOff(pl)
 	if alone != "" && !p.Deploy {
-		p.wait(pl.key, pl.svc.Name, alone, time.Time{})
+		p.leaveAlone(pl.key, pl.svc.Name, "", alone)
 		return false
 	}
 	if ill := p.Ill[pl.svc.Name]; ill.HandsOff && !p.Deploy {
@@ -172,7 +173,7 @@ func (p *planner) slot(pl *place) bool {
 			continue
 		}
 		cause := r.applies(pl)
-		if cause == "" {
+		if cause == "" || r.replaces && !p.Deploy && p.stoppedByHand(pl) { // made anew it would run: whether it is to, the ladder tells
 			continue
 		}
 		if alone != "" {
@@ -211,9 +212,9 @@ func (p *planner) await(pl *place) bool {
 	return false
 }
 
-// leaveAlone holds what is paused from a deployment, and what needs it. Healing, and a deployment by nobody's command, wait.
+// leaveAlone holds what is paused from a command, and what needs it. Healing, and a deployment by nobody's command, wait.
 func (p *planner) leaveAlone(key, service, subject, why string) {
-	if p.Patient || !p.Deploy {
+	if p.Patient || !p.Deploy && p.Asked == nil {
 		p.wait(key, service, why, time.Time{})
 		return
 	}

@@ -223,6 +223,10 @@ func (p *planner) take(pl *place, ill Illness, r *rung) bool {
 			return false
 		}
 	}
+	if r.replaces && pl.weighing {
+		p.wait(j.Key, j.Service, "what it has written outside its volumes is being measured", time.Time{})
+		return false
+	}
 	if r.once && p.planned(pl.svc.Name) {
 		p.wait(j.Key, j.Service, "is done for another replica", time.Time{})
 		return false

@@ -29,7 +29,8 @@ type place struct {
 	joins    bool          // the services whose namespaces it shares have proven that they run
 	deploy   bool
 	hangs    bool               // the application is deadlocked: its stacks are worth a dump
-	precious bool               // it has written more outside its volumes than healing may drop
+	precious bool               // it has written more outside its volumes than healing may drop, or nobody knows how much
+	weighing bool               // how much that is, is being measured
 	commit   string             // from which the image of the service was built
 	stealer  string             // container outside the stack that holds a port of this one and may be stopped
 	server   *observe.Container // runs the PostgreSQL whose sessions may be ended
@@ -79,7 +80,10 @@ func (p *planner) place(svc *spec.Service, slot observe.Slot, image *Wait) *plac
 	if c := slot.Container; c != nil {
 		pl.judge = p.Judge[c.ID]
 		p.broken[pl.key] = pl.judge.Verdict == Failed || pl.judge.Verdict == Pending && !c.Running()
-		pl.precious = p.Written[c.ID] > svc.Policy.Remediation.HardLimit
+		pl.weighing = p.Weighing[c.ID]
+		bytes, known := p.Written[c.ID]
+		ran := !c.StartedAt().IsZero()
+		pl.precious = ran && !pl.weighing && (!known || bytes > svc.Policy.Remediation.HardLimit)
 		pl.drifts = p.byContainer[c.Name]
 	}
 	pl.hangs = p.Ill[svc.Name].Cause == "application_deadlock"

@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,6 +176,12 @@ func (p *Plan) Yield(command string) {
 
 // Settled says whether nothing is to be done and nothing is held: the stack is converged.
 func (p Plan) Settled() bool { return len(p.Jobs) == 0 && len(p.Held) == 0 }
+
+// About says whether anything is to be done about a service, or is held.
+func (p Plan) About(service string) bool {
+	return slices.ContainsFunc(p.Jobs, func(j Job) bool { return j.Service == service }) ||
+		slices.ContainsFunc(p.Held, func(h Held) bool { return h.Service == service })
+}
 
 // Stuck says whether nothing can go on by itself: no step is due, nothing waits for time or for an event.
 func (p Plan) Stuck() bool {

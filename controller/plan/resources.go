@@ -50,12 +50,20 @@ func (p *planner) volumes() {
 	}
 }
 
-// concerns says whether a network or volume is one of a service that the plan is about: those of others are left alone, also
-// when they are missing.
+// concerns says whether a network or volume is one of a service that the plan is about: those of others, and of services that
+// nothing is done about, are left alone, also when they are missing.
 func (p *planner) concerns(key string, keys func(*spec.Service) []string) bool {
-	return p.Services == nil || slices.ContainsFunc(p.Stack.Services, func(svc *spec.Service) bool {
-		return p.Services[svc.Name] && slices.Contains(keys(svc), key)
-	})
+	used := false
+	for _, svc := range p.Stack.Services {
+		if !slices.Contains(keys(svc), key) {
+			continue
+		}
+		used = true
+		if _, byHand := p.Asked[svc.Name]; (byHand || acts(svc)) && (p.Services == nil || p.Services[svc.Name]) {
+			return true
+		}
+	}
+	return !used && p.Services == nil
 }
 
 // keptEmpty is why no empty volume is made in the place of one that held data, or "".
