@@ -28,6 +28,7 @@ import (
 // img is the image the container was made from, so that another image is one drift and not one for each of its
 // defaults; nil: unknown, and what an image could have set is taken from the container.
 func normalise(want, have *shape, img *image.InspectResponse, s *observe.Snapshot) {
+	inheritMounts(want, have, s)
 	if img != nil && img.Config != nil {
 		fromImage(want, img)
 	} else {
@@ -38,7 +39,6 @@ func normalise(want, have *shape, img *image.InspectResponse, s *observe.Snapsho
 	fromEngineHost(want, have, s.Engine)
 	fromEngineMemory(&want.host, &have.host, s.Engine)
 	fromEngineNetworks(want, have)
-	inheritMounts(want, s)
 	fromEngineMounts(want, have)
 }
 
@@ -320,28 +320,34 @@ func asks(e *network.EndpointSettings, alias string) bool {
 	return e != nil && slices.Contains(e.Aliases, alias)
 }
 
-// inheritMounts adds what volumes_from takes from other containers of the stack.
-func inheritMounts(want *shape, s *observe.Snapshot) {
-	for _, from := range want.host.VolumesFrom {
+// inheritMounts adds what volumes_from takes from other containers. The last of them wins over the others, the service's own
+// mounts over all of them, and they over the volumes of the image (daemon/volumes.go, registerMountPoints).
+func inheritMounts(want, have *shape, s *observe.Snapshot) {
+	for _, from := range slices.Backward(want.host.VolumesFrom) {
 		id, mode, _ := strings.Cut(from, ":")
+		inherited := have.mounts // of a container outside the stack: what it has is not known, so nothing of this one is a drift
 		for i := range s.Containers {
-			source := &s.Containers[i]
-			if source.ID != id && source.Name != id {
-				continue
+			if source := &s.Containers[i]; (source.ID == id || source.Name == id) && source.Inspect.HostConfig != nil {
+				inherited = givenMounts(source, mode, want.dir)
 			}
-			host := source.Inspect.HostConfig
-			if host == nil {
-				continue
-			}
-			for destination, m := range observedMounts(source, host) {
-				if _, mounted := want.mounts[destination]; !mounted && m.kind != mount.TypeTmpfs {
-					m.readOnly = m.readOnly || mode == "ro"
-					m.source = relocate(m.source, source.Label("com.docker.compose.project.working_dir"), want.dir)
-					want.mounts[destination] = m
-				}
+		}
+		for destination, m := range inherited {
+			if _, mounted := want.mounts[destination]; !mounted && m.kind != mount.TypeTmpfs {
+				want.mounts[destination] = m
 			}
 		}
 	}
+}
+
+// givenMounts are what a container of the stack gives to one that takes its volumes.
+func givenMounts(source *observe.Container, mode, dir string) map[string]mountPoint {
+	given := observedMounts(source, source.Inspect.HostConfig)
+	for destination, m := range given {
+		m.readOnly = m.readOnly || mode == "ro"
+		m.source = relocate(m.source, source.Label("com.docker.compose.project.working_dir"), dir)
+		given[destination] = m
+	}
+	return given
 }
 
 // fromEngineMounts: an anonymous volume has whatever name the engine gave it, and paths in the project directory are
