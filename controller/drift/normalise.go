@@ -39,7 +39,7 @@ func normalise(want, have *shape, img *image.InspectResponse, s *observe.Snapsho
 	fromEngineHost(want, have, s.Engine)
 	fromEngineMemory(&want.host, &have.host, s.Engine)
 	fromEngineNetworks(want, have)
-	fromEngineMounts(want, have)
+	fromEngineMounts(want, have, s.Engine)
 }
 
 // fromImage merges the image's defaults in, as the engine does at create (daemon/commit.go, merge).
@@ -350,9 +350,9 @@ func givenMounts(source *observe.Container, mode, dir string) map[string]mountPo
 	return given
 }
 
-// fromEngineMounts: an anonymous volume has whatever name the engine gave it, and paths in the project directory are
-// compared relative to it.
-func fromEngineMounts(want, have *shape) {
+// fromEngineMounts: an anonymous volume has whatever name the engine gave it, paths in the project directory are compared
+// relative to it, and a bind that reaches the engine's own data is a slave's unless the request says otherwise.
+func fromEngineMounts(want, have *shape, engine observe.Engine) {
 	for destination, m := range have.mounts {
 		if m.kind == mount.TypeBind {
 			m.source = relocate(m.source, have.dir, want.dir)
@@ -366,6 +366,15 @@ func fromEngineMounts(want, have *shape) {
 		if m.kind == mount.TypeVolume && engineNamed.MatchString(m.source) {
 			m.source = ""
 		}
+		if m.kind == mount.TypeBind && m.propagation == "" && have.mounts[destination].propagation == mount.PropagationRSlave && reaches(m.source, engine.Root) {
+			m.propagation = mount.PropagationRSlave
+		}
 		want.mounts[destination] = m
 	}
+}
+
+// reaches says whether a path holds the engine's data or lies in it, by the engine's own rule (daemon/volumes_linux.go,
+// validateBindDaemonRoot). Of an engine that does not say where its data is, any path may.
+func reaches(source, root string) bool {
+	return strings.HasPrefix(source, root) || strings.HasPrefix(root, source)
 }
