@@ -36,6 +36,9 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	p.have.removed = removedNetworks(p.observed, c.networkKeys, c.Snapshot)
 	hash := p.observed.Label(spec.LabelConfigHash)
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
+	if p.same {
+		fromEngineUlimits(&p.want.host, &p.have.host)
+	}
 	return p
 }
 
@@ -64,6 +67,7 @@ func (p *contrast) record() (*spec.Container, *shape) {
 	}
 	p.applied, p.before = &applied, desiredShape(p.c.Applied, applied, p.c.networkKeys)
 	normalise(p.before, observedShape(p.observed, p.c.networkKeys), p.image(), p.c.Snapshot)
+	fromEngineUlimits(&p.before.host, &p.have.host)
 	return p.applied, p.before
 }
 

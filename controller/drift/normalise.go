@@ -250,6 +250,16 @@ func fromEngineHost(want, have *shape, engine observe.Engine) {
 	}
 }
 
+// fromEngineUlimits: the engine shows the daemon's default-ulimits with every container that has none of that name, and tells of
+// them nowhere else (daemon/inspect.go, mergeUlimits). Where the file was edited they may be what was taken out of it.
+func fromEngineUlimits(w, h *container.HostConfig) {
+	for _, u := range h.Ulimits {
+		if !slices.ContainsFunc(w.Ulimits, func(own *container.Ulimit) bool { return own.Name == u.Name }) {
+			w.Ulimits = append(slices.Clone(w.Ulimits), u)
+		}
+	}
+}
+
 const unconfinedLabel = "label=disable"
 
 // unconfinedBySharing: the engine adds label=disable to containers that see the host's processes or devices.
