@@ -300,8 +300,11 @@ func fromEngineNetworks(want, have *shape) {
 				own.Aliases = append(own.Aliases, alias)
 			}
 		}
-		if want.networks[key] == nil || want.networks[key].MacAddress == "" { // a running endpoint shows the one it was given
+		switch asked := want.networks[key]; {
+		case asked == nil || asked.MacAddress == "": // a running endpoint shows the one it was given
 			own.MacAddress = ""
+		case own.MacAddress == "": // the engine shows none while the container does not run
+			own.MacAddress = asked.MacAddress
 		}
 		have.networks[key] = &own
 	}
