@@ -36,6 +36,7 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	p.have.removed = removedNetworks(p.observed, c.networkKeys, c.Snapshot)
 	hash := p.observed.Label(spec.LabelConfigHash)
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
+	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
 	if p.same {
 		fromEngineUlimits(&p.want.host, &p.have.host)
 	}
@@ -67,6 +68,7 @@ func (p *contrast) record() (*spec.Container, *shape) {
 	}
 	p.applied, p.before = &applied, desiredShape(p.c.Applied, applied, p.c.networkKeys)
 	normalise(p.before, observedShape(p.observed, p.c.networkKeys), p.image(), p.c.Snapshot)
+	fromEngineSharing(&p.before.host, &p.have.host, p.c.Snapshot, true)
 	fromEngineUlimits(&p.before.host, &p.have.host)
 	return p.applied, p.before
 }

@@ -267,6 +267,31 @@ func unconfinedBySharing(h *container.HostConfig) bool {
 	return h.Privileged || h.PidMode.IsHost() || h.IpcMode.IsHost()
 }
 
+// fromEngineSharing: of a container that the file names, the engine keeps the id. Whose id it is, is known of the stack's own
+// containers only; any other is taken for the one that is named, unless the file was edited.
+func fromEngineSharing(w, h *container.HostConfig, s *observe.Snapshot, same bool) {
+	w.NetworkMode = container.NetworkMode(joined(string(w.NetworkMode), string(h.NetworkMode), s, same))
+	w.IpcMode = container.IpcMode(joined(string(w.IpcMode), string(h.IpcMode), s, same))
+	w.PidMode = container.PidMode(joined(string(w.PidMode), string(h.PidMode), s, same))
+}
+
+// joined is the mode of a namespace with the id of the container that it names.
+func joined(want, have string, s *observe.Snapshot, same bool) string {
+	name, shares := strings.CutPrefix(want, sharing)
+	if !shares || engineNamed.MatchString(name) {
+		return want
+	}
+	for _, c := range s.Containers {
+		if c.Name == name {
+			return sharing + c.ID
+		}
+	}
+	if same && strings.HasPrefix(have, sharing) {
+		return have
+	}
+	return want
+}
+
 // fromEngineMemory: swap that is not set is twice the memory, or -1 where the kernel cannot limit it. It follows the
 // memory of the container too, so that a memory limit changed by hand is one drift.
 func fromEngineMemory(w, h *container.HostConfig, engine observe.Engine) {
