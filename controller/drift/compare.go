@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -181,7 +182,8 @@ func (c *comparison) hide(d *Drift, key, nothing string) {
 	}
 }
 
-// known are the values of the stack and of its containers that are secrets, wherever they appear.
+// known are the values of the stack and of its containers that are secrets, wherever they appear; the longest first, since one may
+// begin like another.
 func (c *comparison) known() []string {
 	if c.secrets == nil {
 		c.secrets = append([]string{}, c.Stack.Secrets()...)
@@ -192,6 +194,7 @@ func (c *comparison) known() []string {
 				}
 			}
 		}
+		slices.SortStableFunc(c.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	}
 	return c.secrets
 }
