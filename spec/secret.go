@@ -19,8 +19,12 @@ var secretWords = []string{
 	"password", "passwd", "passphrase", "pass", "pwd", "pw", "pgpassword", "secret", "secrets", "token", "tokens", "credential", "credentials",
 	"key", "keys", "apikey", "accesskey", "privatekey", "secretkey", "jwt", "dsn", "salt", "pepper",
 	"auth", "authorization", "basic_auth", "bearer", "cookie", "otp", "pin", "database_url", "db_url", "redis_url", "amqp_url", "mongo_url", "mongodb_uri",
-	"connection_string", "webhook_url", "sas", "basicauth", "requirepass", "masterauth",
+	"connection_string", "webhook_url", "slack_webhook", "discord_webhook", "teams_webhook", "sas", "basicauth", "requirepass", "masterauth",
 }
+
+// joinedWords are those of them that people also write without a space before them, as in MYSQLPASSWORD and AUTHTOKEN, and that
+// end no other word.
+var joinedWords = []string{"password", "passwd", "token", "secret"}
 
 // harmlessEndings are words behind a secret word that make the value harmless: the name of a file, a length, a switch.
 var harmlessEndings = []string{
@@ -56,7 +60,8 @@ func SecretKey(name string) bool {
 
 func lastWord(text string) string { return text[strings.LastIndexByte(text, '_')+1:] }
 
-// words splits a name at what is no letter or digit and where a capital follows a small letter, in lower case.
+// words splits a name at what is no letter or digit, where a capital follows a small letter, and before joinedWords, in lower
+// case.
 func words(name string) []string {
 	var b strings.Builder
 	previous := rune('_')
@@ -70,7 +75,15 @@ func words(name string) []string {
 		previous = r
 		b.WriteRune(unicode.ToLower(r))
 	}
-	return strings.FieldsFunc(b.String(), func(r rune) bool { return r == '_' })
+	split := strings.FieldsFunc(b.String(), func(r rune) bool { return r == '_' })
+	for i, word := range split {
+		for _, secret := range joinedWords {
+			if before, joined := strings.CutSuffix(word, secret); joined && before != "" {
+				split[i] = before + "_" + secret
+			}
+		}
+	}
+	return split
 }
 
 // Secrets inside a longer text.

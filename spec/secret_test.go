@@ -15,6 +15,7 @@ func TestSecretKey(t *testing.T) {
 		"GITHUB_TOKEN": true, "token": true, "apiKey": true, "API_KEY": true, "STRIPE_APIKEY": true, "PRIVATE_KEY": true,
 		"GOOGLE_APPLICATION_CREDENTIALS": true, "SENTRY_DSN": true, "DATABASE_URL": true, "com.example.auth": true, "JWT_SECRET": true,
 		"REDIS_PASS": true, "DB_PWD": true, "MASTER_KEY": true, "APP_KEY": true, "ssh-key": true, "ENCRYPTION_KEYS": true, "routing_key": true, "SMTP_PASSWORD_2": true,
+		"MYSQLPASSWORD": true, "NGROK_AUTHTOKEN": true, "authToken": true, "CLIENTSECRET": true, "SLACK_WEBHOOK": true, "webhook": false, "DBPASSWORDFILE": false, "WEBHOOK_ENABLED": false,
 
 		"": false, "PATH": false, "LOG_LEVEL": false, "MONKEY": false, "COMPASS": false, "BYPASS": false, "KEYBOARD": false,
 		"PASSWORD_FILE": false, "POSTGRES_PASSWORD_FILE": false, "TOKEN_TTL": false, "PASSWORD_MIN_LENGTH": false,

@@ -111,10 +111,9 @@ func noSuchImage(p *patient) []string {
 	return nil
 }
 
-var (
-	cannotRun = regexp.MustCompile(`(?i)exec format error|executable file not found|no such file or directory|permission denied|exec user process|unable to start container process|is a directory`)
-	notImage  = regexp.MustCompile(`(?i)error mounting|bind source path|address already in use|port is already allocated|cgroup|network|apparmor|seccomp`)
-)
+// cannotRun is how runtimes of all versions say that the command itself is what they cannot run. A device, a mount or a limit that
+// fails is reported in much the same words, and with the same exit codes.
+var cannotRun = regexp.MustCompile(`(?i)exec format error|executable file not found|exec user process|(?:^|[^/])\bexec:? ["/]|chdir to cwd`)
 
 // unusableImage: the engine could not run the command of it.
 func unusableImage(p *patient) []string {
@@ -122,11 +121,13 @@ func unusableImage(p *patient) []string {
 		return nil
 	}
 	state := p.c.Inspect.State
+	text := clip(state.Error)
+	command := cannotRun.MatchString(text)
 	var facts []string
-	if text := clip(state.Error); cannotRun.MatchString(text) && !notImage.MatchString(text) {
+	if command {
 		facts = append(facts, "the engine cannot run its command: "+reason(text))
 	}
-	if state.ExitCode == 126 || state.ExitCode == 127 {
+	if (command || text == "") && (state.ExitCode == 126 || state.ExitCode == 127) {
 		facts = append(facts, "it "+exit(state))
 	}
 	img, known := p.in.Snapshot.Images[p.c.Inspect.Image]

@@ -44,7 +44,7 @@ var signatures = slices.Concat(
 	signs("Node", "database_unavailable", `connect ECONNREFUSED [^ ]*:(5432|3306|27017|6379)\b`, `SequelizeConnection(Refused)?Error`),
 	signs("Node", "connection_pool_exhausted", `SequelizeConnectionAcquireTimeoutError`, `KnexTimeoutError: Knex: Timeout acquiring a connection`, `timeout exceeded when trying to connect`),
 	signs("Node", "port_conflict", `EADDRINUSE`),
-	signs("Node", "disk_full", `ENOSPC`),
+	signs("Node", "disk_full", `ENOSPC: no space`),
 
 	signs("Go", "application_deadlock", `fatal error: all goroutines are asleep - deadlock!`),
 	signs("Go", "memory_exhaustion", `fatal error: runtime: out of memory`, `runtime: cannot allocate memory`),

@@ -103,6 +103,7 @@ func TestSignatures(t *testing.T) {
 		{"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "memory_exhaustion"},
 		{"Error: connect ECONNREFUSED 172.18.0.2:5432", "database_unavailable"},
 		{"Error: listen EADDRINUSE: address already in use :::3000", "port_conflict"},
+		{"Error: ENOSPC: no space left on device, write", "disk_full"},
 		{"KnexTimeoutError: Knex: Timeout acquiring a connection. The pool is probably full.", "connection_pool_exhausted"},
 		{"fatal error: all goroutines are asleep - deadlock!", "application_deadlock"},
 		{"dial tcp 172.18.0.2:5432: connect: connection refused", "database_unavailable"},
@@ -132,6 +133,7 @@ func TestSignatures(t *testing.T) {
 		"INFO:     Application startup complete.", "GET /health 200 OK", "LOG:  database system is ready to accept connections",
 		"connection received: host=172.18.0.4 port=5432", "selected 12 rows", "memory usage 120 MiB", "the union selected a new member",
 		"worker 3 exited cleanly", "LOG:  checkpoint complete: wrote 44 buffers", "pool size is 10",
+		"Error: ENOSPC: System limit for number of file watchers reached, watch '/app/src'",
 		"GET /?id=1 UNION SELECT 1,2 HTTP/1.1 404", "GET /../../../etc/passwd HTTP/1.1 400",
 	} {
 		if found := match(signatures, []string{line}); len(found) > 0 {

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -36,6 +37,10 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	p.have.removed = removedNetworks(p.observed, c.networkKeys, c.Snapshot)
 	hash := p.observed.Label(spec.LabelConfigHash)
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
+	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
+	if p.same {
+		fromEngineUlimits(&p.want.host, &p.have.host)
+	}
 	return p
 }
 
@@ -64,6 +69,8 @@ func (p *contrast) record() (*spec.Container, *shape) {
 	}
 	p.applied, p.before = &applied, desiredShape(p.c.Applied, applied, p.c.networkKeys)
 	normalise(p.before, observedShape(p.observed, p.c.networkKeys), p.image(), p.c.Snapshot)
+	fromEngineSharing(&p.before.host, &p.have.host, p.c.Snapshot, true)
+	fromEngineUlimits(&p.before.host, &p.have.host)
 	return p.applied, p.before
 }
 
@@ -178,7 +185,8 @@ func (c *comparison) hide(d *Drift, key, nothing string) {
 	}
 }
 
-// known are the values of the stack and of its containers that are secrets, wherever they appear.
+// known are the values of the stack and of its containers that are secrets, wherever they appear; the longest first, since one may
+// begin like another.
 func (c *comparison) known() []string {
 	if c.secrets == nil {
 		c.secrets = append([]string{}, c.Stack.Secrets()...)
@@ -189,6 +197,7 @@ func (c *comparison) known() []string {
 				}
 			}
 		}
+		slices.SortStableFunc(c.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	}
 	return c.secrets
 }

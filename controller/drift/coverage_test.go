@@ -30,6 +30,8 @@ var notCompared = map[string]string{
 	"HostConfig.ReadonlyPaths": "with MaskedPaths, as systempaths=unconfined of security_opt",
 	"HostConfig.CgroupnsMode":  "a service that sets none gets what the daemon is set to, which it does not tell",
 
+	"HostConfig.Resources.Ulimits": "one that the file does not set may be of the daemon's default-ulimits, which it does not tell",
+
 	"HostConfig.ContainerIDFile":              "of the docker command line",
 	"HostConfig.Resources.CpusetMems":         "no key of compose sets it",
 	"HostConfig.Resources.KernelMemory":       "no key of compose sets it, and kernels dropped it",

@@ -101,7 +101,7 @@ var fields = []field{
 	{name: "networks.*.link_local_ips", remedy: RemedyInPlace, when: ownNetworks, both: true, get: endpoints(func(e *network.EndpointSettings) string { return set(static(e).LinkLocalIPs) })},
 	{name: "networks.*.driver_opts", remedy: RemedyInPlace, when: ownNetworks, both: true, get: endpoints(func(e *network.EndpointSettings) string { return pairs(e.DriverOpts) })},
 	{name: "networks.*.gw_priority", remedy: RemedyInPlace, when: ownNetworks, both: true, get: endpoints(func(e *network.EndpointSettings) string { return strconv.Itoa(e.GwPriority) })},
-	{name: "networks.*.mac_address", remedy: RemedyInPlace, when: ownNetworks, both: true, get: endpoints(func(e *network.EndpointSettings) string { return e.MacAddress })},
+	{name: "networks.*.mac_address", remedy: RemedyInPlace, when: ownNetworks, both: true, get: endpoints(func(e *network.EndpointSettings) string { return hardware(e.MacAddress) })},
 	{name: "ports", absent: "not published", remedy: RemedyRecreate, get: ports},
 	{name: "publish_all", remedy: RemedyRecreate, one: flag(func(s *shape) bool { return s.host.PublishAllPorts })},
 	{name: "expose", absent: "not exposed", remedy: RemedyRecreate, get: exposed},

@@ -106,6 +106,9 @@ func static(e *network.EndpointSettings) network.EndpointIPAMConfig {
 	return *e.IPAMConfig
 }
 
+// hardware is a MAC address as the engine shows it, however it was written.
+func hardware(address string) string { return strings.ToLower(strings.ReplaceAll(address, "-", ":")) }
+
 // ports are by container port; each value lists where it is published, in any order.
 func ports(s *shape) elements {
 	found := elements{}

@@ -28,6 +28,7 @@ import (
 // img is the image the container was made from, so that another image is one drift and not one for each of its
 // defaults; nil: unknown, and what an image could have set is taken from the container.
 func normalise(want, have *shape, img *image.InspectResponse, s *observe.Snapshot) {
+	inheritMounts(want, have, s)
 	if img != nil && img.Config != nil {
 		fromImage(want, img)
 	} else {
@@ -38,8 +39,7 @@ func normalise(want, have *shape, img *image.InspectResponse, s *observe.Snapsho
 	fromEngineHost(want, have, s.Engine)
 	fromEngineMemory(&want.host, &have.host, s.Engine)
 	fromEngineNetworks(want, have)
-	inheritMounts(want, s)
-	fromEngineMounts(want, have)
+	fromEngineMounts(want, have, s.Engine)
 }
 
 // fromImage merges the image's defaults in, as the engine does at create (daemon/commit.go, merge).
@@ -250,11 +250,46 @@ func fromEngineHost(want, have *shape, engine observe.Engine) {
 	}
 }
 
+// fromEngineUlimits: the engine shows the daemon's default-ulimits with every container that has none of that name, and tells of
+// them nowhere else (daemon/inspect.go, mergeUlimits). Where the file was edited they may be what was taken out of it.
+func fromEngineUlimits(w, h *container.HostConfig) {
+	for _, u := range h.Ulimits {
+		if !slices.ContainsFunc(w.Ulimits, func(own *container.Ulimit) bool { return own.Name == u.Name }) {
+			w.Ulimits = append(slices.Clone(w.Ulimits), u)
+		}
+	}
+}
+
 const unconfinedLabel = "label=disable"
 
 // unconfinedBySharing: the engine adds label=disable to containers that see the host's processes or devices.
 func unconfinedBySharing(h *container.HostConfig) bool {
 	return h.Privileged || h.PidMode.IsHost() || h.IpcMode.IsHost()
+}
+
+// fromEngineSharing: of a container that the file names, the engine keeps the id. Whose id it is, is known of the stack's own
+// containers only; any other is taken for the one that is named, unless the file was edited.
+func fromEngineSharing(w, h *container.HostConfig, s *observe.Snapshot, same bool) {
+	w.NetworkMode = container.NetworkMode(joined(string(w.NetworkMode), string(h.NetworkMode), s, same))
+	w.IpcMode = container.IpcMode(joined(string(w.IpcMode), string(h.IpcMode), s, same))
+	w.PidMode = container.PidMode(joined(string(w.PidMode), string(h.PidMode), s, same))
+}
+
+// joined is the mode of a namespace with the id of the container that it names.
+func joined(want, have string, s *observe.Snapshot, same bool) string {
+	name, shares := strings.CutPrefix(want, sharing)
+	if !shares || engineNamed.MatchString(name) {
+		return want
+	}
+	for _, c := range s.Containers {
+		if c.Name == name {
+			return sharing + c.ID
+		}
+	}
+	if same && strings.HasPrefix(have, sharing) {
+		return have
+	}
+	return want
 }
 
 // fromEngineMemory: swap that is not set is twice the memory, or -1 where the kernel cannot limit it. It follows the
@@ -290,8 +325,11 @@ func fromEngineNetworks(want, have *shape) {
 				own.Aliases = append(own.Aliases, alias)
 			}
 		}
-		if want.networks[key] == nil || want.networks[key].MacAddress == "" { // a running endpoint shows the one it was given
+		switch asked := want.networks[key]; {
+		case asked == nil || asked.MacAddress == "": // a running endpoint shows the one it was given
 			own.MacAddress = ""
+		case own.MacAddress == "": // the engine shows none while the container does not run
+			own.MacAddress = asked.MacAddress
 		}
 		have.networks[key] = &own
 	}
@@ -320,33 +358,39 @@ func asks(e *network.EndpointSettings, alias string) bool {
 	return e != nil && slices.Contains(e.Aliases, alias)
 }
 
-// inheritMounts adds what volumes_from takes from other containers of the stack.
-func inheritMounts(want *shape, s *observe.Snapshot) {
-	for _, from := range want.host.VolumesFrom {
+// inheritMounts adds what volumes_from takes from other containers. The last of them wins over the others, the service's own
+// mounts over all of them, and they over the volumes of the image (daemon/volumes.go, registerMountPoints).
+func inheritMounts(want, have *shape, s *observe.Snapshot) {
+	for _, from := range slices.Backward(want.host.VolumesFrom) {
 		id, mode, _ := strings.Cut(from, ":")
+		inherited := have.mounts // of a container outside the stack: what it has is not known, so nothing of this one is a drift
 		for i := range s.Containers {
-			source := &s.Containers[i]
-			if source.ID != id && source.Name != id {
-				continue
+			if source := &s.Containers[i]; (source.ID == id || source.Name == id) && source.Inspect.HostConfig != nil {
+				inherited = givenMounts(source, mode, want.dir)
 			}
-			host := source.Inspect.HostConfig
-			if host == nil {
-				continue
-			}
-			for destination, m := range observedMounts(source, host) {
-				if _, mounted := want.mounts[destination]; !mounted && m.kind != mount.TypeTmpfs {
-					m.readOnly = m.readOnly || mode == "ro"
-					m.source = relocate(m.source, source.Label("com.docker.compose.project.working_dir"), want.dir)
-					want.mounts[destination] = m
-				}
+		}
+		for destination, m := range inherited {
+			if _, mounted := want.mounts[destination]; !mounted && m.kind != mount.TypeTmpfs {
+				want.mounts[destination] = m
 			}
 		}
 	}
 }
 
-// fromEngineMounts: an anonymous volume has whatever name the engine gave it, and paths in the project directory are
-// compared relative to it.
-func fromEngineMounts(want, have *shape) {
+// givenMounts are what a container of the stack gives to one that takes its volumes.
+func givenMounts(source *observe.Container, mode, dir string) map[string]mountPoint {
+	given := observedMounts(source, source.Inspect.HostConfig)
+	for destination, m := range given {
+		m.readOnly = m.readOnly || mode == "ro"
+		m.source = relocate(m.source, source.Label("com.docker.compose.project.working_dir"), dir)
+		given[destination] = m
+	}
+	return given
+}
+
+// fromEngineMounts: an anonymous volume has whatever name the engine gave it, paths in the project directory are compared
+// relative to it, and a bind that reaches the engine's own data is a slave's unless the request says otherwise.
+func fromEngineMounts(want, have *shape, engine observe.Engine) {
 	for destination, m := range have.mounts {
 		if m.kind == mount.TypeBind {
 			m.source = relocate(m.source, have.dir, want.dir)
@@ -360,6 +404,15 @@ func fromEngineMounts(want, have *shape) {
 		if m.kind == mount.TypeVolume && engineNamed.MatchString(m.source) {
 			m.source = ""
 		}
+		if m.kind == mount.TypeBind && m.propagation == "" && have.mounts[destination].propagation == mount.PropagationRSlave && reaches(m.source, engine.Root) {
+			m.propagation = mount.PropagationRSlave
+		}
 		want.mounts[destination] = m
 	}
+}
+
+// reaches says whether a path holds the engine's data or lies in it, by the engine's own rule (daemon/volumes_linux.go,
+// validateBindDaemonRoot). Of an engine that does not say where its data is, any path may.
+func reaches(source, root string) bool {
+	return strings.HasPrefix(source, root) || strings.HasPrefix(root, source)
 }

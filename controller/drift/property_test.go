@@ -140,8 +140,14 @@ var mutations = []struct {
 	{"cpus", func(c *observe.Container) bool { c.Inspect.HostConfig.NanoCPUs = 1e8; return true }},
 	{"pids_limit", func(c *observe.Container) bool { n := int64(7); c.Inspect.HostConfig.PidsLimit = &n; return true }},
 	{"shm_size", func(c *observe.Container) bool { c.Inspect.HostConfig.ShmSize = 1 << 20; return true }},
-	{"ulimits.added", func(c *observe.Container) bool {
-		c.Inspect.HostConfig.Ulimits = append(slices.Clone(c.Inspect.HostConfig.Ulimits), &container.Ulimit{Name: "added", Soft: 1, Hard: 1})
+	{"ulimits.nofile", func(c *observe.Container) bool { // one that the file does not set may be the daemon's
+		limits := slices.Clone(c.Inspect.HostConfig.Ulimits)
+		i := slices.IndexFunc(limits, func(u *container.Ulimit) bool { return u.Name == "nofile" })
+		if i < 0 {
+			return false
+		}
+		limits[i] = &container.Ulimit{Name: "nofile", Soft: 1, Hard: 1}
+		c.Inspect.HostConfig.Ulimits = limits
 		return true
 	}},
 	{"restart", func(c *observe.Container) bool {

@@ -27,9 +27,14 @@ func (c *comparison) networks() {
 		case !there:
 			c.absent(subject, pos, n.External)
 		case !n.External:
+			hash := found.Labels[spec.LabelConfigHash]
+			made := found
+			if hash == "" || hash == n.Hash { // nothing says that the file was edited
+				made = withoutChosen(found, n.Create)
+			}
 			c.definition(definition{
-				subject: subject, pos: pos, path: []string{"networks", n.Key}, same: found.Labels[spec.LabelConfigHash] == n.Hash,
-				want: networkElements(requestedNetwork(n.Create), n.Create), have: networkElements(found, n.Create),
+				subject: subject, pos: pos, path: []string{"networks", n.Key}, same: hash == n.Hash,
+				want: networkElements(requestedNetwork(n.Create), n.Create), have: networkElements(made, n.Create),
 				advice: "to change it, stop the services that use it, `docker network rm " + n.Name + "`, and deploy; no data is lost",
 			})
 			c.owner(subject, pos, spec.LabelNetwork, n.Key, found.Labels)
@@ -158,6 +163,22 @@ func requestedNetwork(create network.CreateOptions) network.Inspect {
 	}
 	return n
 }
+
+// withoutChosen is a network without what the engine has chosen: options that the daemon gives to every network of the driver
+// (default-network-opts, of which nothing tells), and addresses of a family for which the request has none.
+func withoutChosen(n network.Inspect, request network.CreateOptions) network.Inspect {
+	n.Options = maps.Clone(n.Options)
+	maps.DeleteFunc(n.Options, func(key, _ string) bool { _, asked := request.Options[key]; return !asked })
+	if request.IPAM == nil {
+		return n
+	}
+	n.IPAM.Config = slices.DeleteFunc(slices.Clone(n.IPAM.Config), func(have network.IPAMConfig) bool {
+		return !slices.ContainsFunc(request.IPAM.Config, func(want network.IPAMConfig) bool { return isIPv6(want.Subnet) == isIPv6(have.Subnet) })
+	})
+	return n
+}
+
+func isIPv6(subnet string) bool { return strings.Contains(subnet, ":") }
 
 // networkElements are the parts of a network as keys of the file. What the request leaves to the engine (addresses,
 // and IPv4 and IPv6 of engines with other defaults) is not compared.

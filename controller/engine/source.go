@@ -55,6 +55,7 @@ func (e *Engine) Engine(ctx context.Context) (observe.Engine, error) {
 		Builder:    string(ping.BuilderVersion),
 		LogDriver:  info.LoggingDriver,
 		Runtime:    info.DefaultRuntime,
+		Root:       info.DockerRootDir,
 		Drops:      drops(info),
 		Proxies:    e.proxies(),
 		Local:      e.sameHost(info.Name),

@@ -155,6 +155,15 @@ func TestSecretValues(t *testing.T) {
 	}
 }
 
+// TestSecretInASecret: of a secret that begins like another one nothing is left over.
+func TestSecretInASecret(t *testing.T) {
+	c := running("api", "c1")
+	c.Inspect.Config.Env = []string{"APP_TOKEN=battery", "DB_PASSWORD=battery-staple"}
+	if got := line("login with battery-staple failed", secretValues(nil, c)); strings.Contains(got, "staple") {
+		t.Errorf("shown: %q", got)
+	}
+}
+
 func TestReadStats(t *testing.T) {
 	c := running("api", "c1")
 	c.Inspect.HostConfig.Memory = 100

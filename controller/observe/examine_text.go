@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,7 +25,8 @@ func (c Container) Secrets() []string {
 }
 
 // secretValues are values that must not be shown, wherever they appear: what the stack has as secrets, and of the container's
-// environment the variables that are secrets by their name, and the passwords of URLs.
+// environment the variables that are secrets by their name, and the passwords of URLs. The longest come first: one may begin
+// like another.
 func secretValues(stack *spec.Stack, c Container) []string {
 	values := stack.SecretContents()
 	if c.Inspect == nil || c.Inspect.Config == nil {
@@ -40,6 +42,7 @@ func secretValues(stack *spec.Stack, c Container) []string {
 			values = append(values, value)
 		}
 	}
+	slices.SortStableFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	return slices.DeleteFunc(values, func(v string) bool { return len(v) < minSecret })
 }
 

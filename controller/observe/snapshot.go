@@ -47,6 +47,7 @@ type Engine struct {
 	Shared     []string      // in a container: the directories and files of the host that it sees under the host's own path
 	LogDriver  string        // what a container gets that asks for none; empty: unknown
 	Runtime    string        // the same
+	Root       string        // directory of its data; empty: unknown
 	Drops      []string      // limits, as keys of the compose file, that its kernel cannot set: it leaves them out of a request with a warning
 
 	Proxies map[string]string // variables that the docker configuration gives to every container
