@@ -61,6 +61,9 @@ func (f *Files) Name() string {
 	return f.sel.nameWith(f.positions)
 }
 
+// Found says whether the files were found by their default names: neither -f nor COMPOSE_FILE names them, which may stand in .env.
+func (f *Files) Found() bool { return f.sel.found }
+
 // nameWith is the project's name: given, else from the files, else from the directory. compose-go finds it by the same
 // rules, but reads every file once more for it.
 func (s *selection) nameWith(positions *Positions) string {

@@ -28,6 +28,7 @@ type selection struct {
 	envFiles []string // read for the environment
 	named    []string // given by --env-file or COMPOSE_ENV_FILES
 	files    []types.ConfigFile
+	found    bool   // they were found by their default names
 	name     string // -p or COMPOSE_PROJECT_NAME; empty: from the files or the directory
 	profiles []string
 	warnings []string
@@ -196,6 +197,7 @@ func (s *selection) configPaths(given []string) ([]string, error) {
 	start := s.workingDir(nil)
 	for dir := start; ; dir = filepath.Dir(dir) {
 		if paths := s.defaultsIn(dir); len(paths) > 0 {
+			s.found = true
 			return paths, nil
 		}
 		if dir == filepath.Dir(dir) {

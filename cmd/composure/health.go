@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,23 +111,28 @@ func readPulses(dir, project string) ([]pulse, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.pulse"))
 	found := []pulse{}
 	for _, file := range files {
-		data, readErr := os.ReadFile(file)
+		p, readErr := readPulse(file)
 		if errors.Is(readErr, os.ErrNotExist) { // it has just ended
 			continue
-		}
-		var p pulse
-		if readErr == nil {
-			readErr = json.Unmarshal(data, &p)
 		}
 		if readErr != nil {
 			return nil, fmt.Errorf("read %s: %w", file, readErr)
 		}
 		if project == "" || p.Stack == project {
-			p.file = file
 			found = append(found, p)
 		}
 	}
 	return found, err
+}
+
+// readPulse reads one.
+func readPulse(file string) (pulse, error) {
+	p := pulse{file: file}
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	return p, err
 }
 
 // pulseDir is the directory for what lives as long as the machine or the container runs: the one that systemd made for
@@ -151,6 +157,7 @@ type beater struct {
 	pulse   pulse
 	log     *slog.Logger
 	written time.Time                       // zero: never
+	other   int                             // process that wrote this pulse too: it looks after the same stack; 0: none
 	broken  string                          // why the pulse could not be written, said once
 	notify  func(alive, doing string) error // tells systemd
 }
@@ -201,6 +208,9 @@ func (b *beater) ended(why error, within time.Duration) {
 
 // write puts the pulse in the place of the last one, whole.
 func (b *beater) write() error {
+	if last, err := readPulse(b.file); err == nil && last.PID != b.pulse.PID {
+		b.other = last.PID
+	}
 	data, err := json.Marshal(b.pulse)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(b.file), 0o755)
@@ -217,8 +227,12 @@ func (b *beater) write() error {
 	return nil
 }
 
-// end takes the pulse away: a remediator that was ended is not ill.
+// end takes the pulse away: a remediator that was ended is not ill. It is left to another process that looks after the same stack,
+// which writes its own in its place.
 func (b *beater) end() {
+	if b.other > 0 && !errors.Is(syscall.Kill(b.other, 0), syscall.ESRCH) {
+		return
+	}
 	_ = os.Remove(b.file) // one that stays turns unhealthy, which is noticed
 }
 

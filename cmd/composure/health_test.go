@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,4 +59,28 @@ func TestHealth(t *testing.T) {
 	says("shop", time.Now().Add(3*time.Minute), true, "looked 3m0s ago")
 	other.end()
 	says("shop", time.Now(), false, "no remediator runs here")
+}
+
+// TestHealthOfTwo: two processes look after one stack, such as the unit and a person who did not know of it. When one ends, the pulse
+// stays the other's.
+func TestHealthOfTwo(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	log := slog.New(slog.DiscardHandler)
+	first, second := newBeater("engine", "shop", time.Minute, log), newBeater("engine", "shop", time.Minute, log)
+	first.pulse.PID = os.Getppid() // another process that lives
+	first.beat(nil)
+	second.beat(nil)
+	second.end()
+	a := &app{stdout: io.Discard}
+	if err := a.health("text", time.Now()); err != nil {
+		t.Errorf("%v although the first remediator runs", err)
+	}
+	if err := first.write(); err != nil {
+		t.Fatal(err)
+	}
+	first.other = 1 << 30 // no process has this number
+	first.end()
+	if err := a.health("text", time.Now()); !errors.Is(err, status(exitFinding)) {
+		t.Errorf("%v although nobody looks any more", err)
+	}
 }

@@ -121,7 +121,7 @@ func printHistory(w io.Writer, h view.History) error {
 // untilDecided is when a decision ends, or ended.
 func untilDecided(d view.Decision) string {
 	switch {
-	case d.Ended != nil:
+	case d.Ended != nil && d.EndedBy != "":
 		return "ended " + shownTime(*d.Ended) + " by " + d.EndedBy
 	case d.Until != nil:
 		return shownTime(*d.Until)

@@ -50,9 +50,17 @@ func newIncidentsList(a *app) *cobra.Command {
 			if err := output(format, "text", "json"); err != nil {
 				return err
 			}
+			if limit < 1 {
+				return fmt.Errorf("--limit: %d is too few; use 1 or more", limit)
+			}
 			return a.withIncidents(cmd.Context(), func(s *session, all []incident.Incident) error {
 				if len(args) == 1 {
 					all = slices.DeleteFunc(all, func(i incident.Incident) bool { return i.Service != args[0] })
+				}
+				if len(args) == 1 && len(all) == 0 { // one that the file no longer has may have had incidents
+					if _, err := serviceOf(s.stack, args[0]); err != nil {
+						return err
+					}
 				}
 				shown := view.IncidentsOf(s.stack.Name, all, limit)
 				if format == "json" {

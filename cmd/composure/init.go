@@ -37,7 +37,11 @@ already or where -f names the files; that one is to be named with -f too. A file
 }
 
 func (a *app) init(ctx context.Context, file string) error {
-	stack, err := a.load(ctx)
+	files, err := a.read()
+	if err != nil {
+		return err
+	}
+	stack, err := a.loadFrom(ctx, files)
 	if err != nil {
 		return err
 	}
@@ -52,7 +56,7 @@ func (a *app) init(ctx context.Context, file string) error {
 	}
 	byItself := false
 	if file == "" {
-		file, byItself = a.policyPath(stack)
+		file, byItself = policyPath(stack, files.Found())
 	}
 	if err := a.writePolicy(ctx, file, text, stack, byItself); err != nil {
 		return err
@@ -67,10 +71,10 @@ func (a *app) init(ctx context.Context, file string) error {
 // overrides are the names that compose reads by itself beside the main file (compose-go, cli.DefaultOverrideFileNames).
 var overrides = []string{"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"}
 
-// policyPath is where the file goes, and whether compose reads it there by itself.
-func (a *app) policyPath(stack *spec.Stack) (path string, byItself bool) {
+// policyPath is where the file goes, and whether compose reads it there by itself: beside files that nobody has named.
+func policyPath(stack *spec.Stack, found bool) (path string, byItself bool) {
 	dir := stack.WorkingDir
-	byItself = len(a.files) == 0 && os.Getenv("COMPOSE_FILE") == "" && len(stack.ConfigFiles) > 0 && filepath.Dir(stack.ConfigFiles[0]) == dir
+	byItself = found && len(stack.ConfigFiles) > 0 && filepath.Dir(stack.ConfigFiles[0]) == dir
 	for _, name := range overrides {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			byItself = false

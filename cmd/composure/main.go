@@ -108,6 +108,7 @@ func newRoot(a *app) *cobra.Command {
 	})
 	a.addFlags(root.PersistentFlags())
 	root.AddCommand(newReconcile(a), newDrift(a), newDiagnose(a), newExplain(a), newEndpoints(a), newLint(a), newStatus(a), newIncidents(a), newBaseline(a), newHistory(a), newRestart(a), newRollback(a), newPause(a), newResume(a), newRelease(a), newHealth(a), newInit(a), newVersion(a))
+	root.InitDefaultCompletionCmd() // else it comes when the program runs, too late for its arguments to be explained
 	completeFlags(root)
 	explainArgs(root)
 	return root
@@ -115,6 +116,9 @@ func newRoot(a *app) *cobra.Command {
 
 // explainArgs makes a wrong number of arguments, and a command that is not there, say what would be right.
 func explainArgs(cmd *cobra.Command) {
+	if !cmd.Runnable() { // its help would be an answer to anything, with success
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	accepts := cmd.Args
 	if !cmd.HasParent() {
 		accepts = cobra.NoArgs

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"sort"
 	"strings"
 	"sync"
+
+	"github.com/rivo/uniseg"
 
 	"composure/controller"
 	"composure/controller/plan"
@@ -111,16 +114,24 @@ func painted(lines map[string]string, look look) []string {
 	}
 	var shown []string
 	for _, subject := range subjects {
-		line := []rune(fmt.Sprintf("%-20s %s", subject, lines[subject]))
-		if look.Width > 1 && len(line) > look.Width-1 {
-			line = append(line[:look.Width-2], '…')
-		}
-		shown = append(shown, string(line))
+		shown = append(shown, shortened(fmt.Sprintf("%-20s %s", subject, lines[subject]), cmp.Or(look.Columns, look.Width)-1))
 	}
 	if rest > 0 {
 		shown = append(shown, fmt.Sprintf("… and %d more", rest))
 	}
 	return shown
+}
+
+// shortened is a line of at most so many columns: one that the terminal wraps cannot be painted over.
+func shortened(line string, columns int) string {
+	if columns < 1 || uniseg.StringWidth(line) <= columns {
+		return line
+	}
+	kept, width := "", 0
+	for g := uniseg.NewGraphemes(line); g.Next() && width+g.Width() < columns; {
+		kept, width = kept+g.Str(), width+g.Width()
+	}
+	return kept + "…"
 }
 
 // end leaves the picture as it is.

@@ -31,3 +31,18 @@ func TestProgressFitsTheTerminal(t *testing.T) {
 		t.Errorf("%d lines on a terminal of 31 rows", len(got))
 	}
 }
+
+// TestProgressIsNeverWrapped: a line that the terminal wraps would be painted over in part only.
+func TestProgressIsNeverWrapped(t *testing.T) {
+	for text, want := range map[string]string{
+		"healthcheck starting":                "web 1                healthc…",
+		"differs in command (店/compose.yaml)": "web 1                differs…",
+		"店店店店店店":                              "web 1                店店店…",
+		"done":                                "web 1                done",
+	} {
+		got := painted(map[string]string{"web 1": text}, look{Width: narrowest, Columns: 30})
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%q, expected %q", got, want)
+		}
+	}
+}

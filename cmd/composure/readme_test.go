@@ -48,7 +48,7 @@ func commandTable() string {
 	b.WriteString("| command | what it does |\n|---|---|\n")
 	root := newRoot(&app{stdout: io.Discard, stderr: io.Discard})
 	for _, c := range root.Commands() {
-		if !c.IsAvailableCommand() || c.Name() == "help" {
+		if !c.IsAvailableCommand() || c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}
 		fmt.Fprintf(&b, "| `composure %s` | %s |\n", strings.ReplaceAll(c.Use, "|", `\|`), c.Short)

@@ -11,7 +11,8 @@ import (
 type look struct {
 	Terminal bool // a person watches: lines may be rewritten in place
 	Color    bool // ANSI colours are wanted
-	Width    int  // columns; 0: not a terminal, so lines are not wrapped
+	Width    int  // columns to lay out for; 0: not a terminal, so lines are not wrapped
+	Columns  int  // that there are, for what is painted over; 0: unknown
 	Height   int  // rows; 0: unknown
 }
 
@@ -28,7 +29,7 @@ func terminal(w io.Writer) look {
 	l := look{Width: 80}
 	if columns, rows, err := term.GetSize(int(file.Fd())); err == nil {
 		if columns > 0 {
-			l.Width = max(columns, narrowest)
+			l.Width, l.Columns = max(columns, narrowest), columns
 		}
 		l.Height = rows
 	}

@@ -17,12 +17,12 @@ func TestTerminalDecidesHowToWrite(t *testing.T) {
 		columns       uint16
 		want          look
 	}{
-		{"an ordinary terminal", "xterm-256color", "", 120, look{Terminal: true, Color: true, Width: 120, Height: 24}},
-		{"colour declined", "xterm-256color", "1", 120, look{Terminal: true, Width: 120, Height: 24}},
-		{"dumb", "dumb", "", 100, look{Width: 100, Height: 24}},
-		{"no TERM", "", "", 100, look{Width: 100, Height: 24}},
+		{"an ordinary terminal", "xterm-256color", "", 120, look{Terminal: true, Color: true, Width: 120, Columns: 120, Height: 24}},
+		{"colour declined", "xterm-256color", "1", 120, look{Terminal: true, Width: 120, Columns: 120, Height: 24}},
+		{"dumb", "dumb", "", 100, look{Width: 100, Columns: 100, Height: 24}},
+		{"no TERM", "", "", 100, look{Width: 100, Columns: 100, Height: 24}},
 		{"size unknown", "xterm", "", 0, look{Terminal: true, Color: true, Width: 80, Height: 24}},
-		{"very narrow", "xterm", "", 10, look{Terminal: true, Color: true, Width: narrowest, Height: 24}},
+		{"very narrow", "xterm", "", 10, look{Terminal: true, Color: true, Width: narrowest, Columns: 10, Height: 24}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("TERM", c.term)

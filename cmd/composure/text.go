@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"unicode/utf8"
 
 	"composure/controller/plan"
 	"composure/controller/view"
@@ -11,9 +12,10 @@ import (
 // relativePaths shows the paths in a text that are below the working directory as people type them.
 func relativePaths(text string) string { return relativeTo(workingDir(), text) }
 
-// relativeTo leaves out a directory where a path begins with it: not in the middle of a longer one, nor in an address.
+// relativeTo leaves out a directory where a path begins with it: not in the middle of a longer one, nor in an address. One whose
+// name is not in UTF-8 stays: no expression can be made of it.
 func relativeTo(dir, text string) string {
-	if dir == "" || dir == "/" {
+	if dir == "" || dir == "/" || !utf8.ValidString(dir) {
 		return text
 	}
 	return regexp.MustCompile(`(^|[^\pL\pN/._-])`+regexp.QuoteMeta(dir+"/")).ReplaceAllString(text, "$1")

@@ -20,4 +20,8 @@ func TestRelativeTo(t *testing.T) {
 	if got := relativeTo("/", address); got != address {
 		t.Errorf("in the root directory %q is shown as %q", address, got)
 	}
+	const latin = "/srv/caf\xe9/compose.yaml:3: image: …"
+	if got := relativeTo("/srv/caf\xe9", latin); got != latin {
+		t.Errorf("in a directory whose name is not in UTF-8 %q is shown as %q", latin, got)
+	}
 }

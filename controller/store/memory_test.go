@@ -43,6 +43,17 @@ func testOverrides(t *testing.T, p place) {
 	must(t, err)
 	equal(t, 3, len(history))
 	equal(t, "ops", history[2].EndedBy)
+
+	next := pause // another one, after the time of the first was over: both stay on record
+	next.Reason, next.Created, next.Until = "another migration", at.Add(24*time.Hour), at.Add(25*time.Hour)
+	must(t, s.SetOverride(ctx, next))
+	must(t, s.SetOverride(ctx, next)) // the answer to the first time was lost
+	equal(t, []Override{memory, next}, active(next.Created))
+	history, err = s.OverrideHistory(ctx, stack, 0)
+	must(t, err)
+	equal(t, 4, len(history))
+	equal(t, []string{"another migration", "migration"}, []string{history[0].Reason, history[2].Reason})
+	equal(t, pause.Until, history[2].Ended)
 }
 
 func testStates(t *testing.T, p place) {

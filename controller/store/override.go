@@ -24,7 +24,7 @@ type Override struct {
 	Created time.Time
 	Until   time.Time // zero: until someone ends it
 	Ended   time.Time // zero: nobody ended it
-	EndedBy string
+	EndedBy string    // empty: its time was over
 }
 
 // Active says whether it holds at a time.
@@ -34,9 +34,16 @@ func (o Override) Active(now time.Time) bool {
 
 const overrideColumns = `id, stack, service, kind, field, value, owner, reason, created_at, until_at, ended_at, ended_by`
 
-// SetOverride records an override. It replaces one of the same stack, service, kind and field that nobody has ended.
+// SetOverride records an override. It replaces one of the same stack, service, kind and field that is in force; one whose time
+// was over stays in the history.
 func (s *Store) SetOverride(ctx context.Context, o Override) error {
 	return s.tx(ctx, "set the override", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE overrides SET ended_at = until_at
+			WHERE stack = $1 AND service = $2 AND kind = $3 AND field = $4 AND ended_at = 0 AND until_at > 0 AND until_at <= $5`,
+			o.Stack, o.Service, o.Kind, o.Field, micros(o.Created))
+		if err != nil {
+			return err
+		}
 		id, err := next(ctx, tx, "override")
 		if err != nil {
 			return err

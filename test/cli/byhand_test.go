@@ -27,6 +27,9 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, "restart", stack)
 	p.says(0, []string{"history"}, "nothing is on record yet")
+	p.says(0, []string{"incidents", "list", "web"}, "no incidents")
+	p.says(2, []string{"incidents", "list", "wbe"}, "no such service: wbe") // it would read as if all were well
+	p.says(2, []string{"incidents", "list", "--limit", "0"}, "--limit: 0 is too few")
 	p.wants(0, "reconcile", "--once")
 
 	id, started := p.container("web", ".Id"), p.container("web", ".State.StartedAt")
