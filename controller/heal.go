@@ -125,6 +125,7 @@ type healer struct {
 	suspects map[string]plan.Illness // service → what was found about its data before this process began
 	began    map[string]time.Time    // service → since when it is not well
 	unwell   map[string]time.Time    // service → when it was last seen not to be well
+	ailed    map[string]ailment      // by service
 	masked   map[string]explanation  // by service
 	told     map[string]time.Time    // container id → kill for memory that an incident tells of
 	held     map[string]string       // key → why it was left alone in the last pass

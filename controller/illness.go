@@ -124,7 +124,7 @@ func alsoHandsOff(ill map[string]plan.Illness, found []diagnose.Diagnosis) {
 // noteBegan keeps since when each service is not well: from the first failure until it is proven well, whatever it looks
 // like in between, such as between two ends of a crash loop. The map is made anew: a diagnosis may hold the one before.
 func (c *Controller) noteBegan(p *Pass, ill map[string]string) {
-	began, well := make(map[string]time.Time, len(ill)), wellSince(p)
+	began, well := make(map[string]time.Time, len(ill)), runWell(p)
 	for _, svc := range p.Stack.Services {
 		_, proven := well[svc.Name]
 		since, known := c.heal.began[svc.Name]
@@ -138,8 +138,26 @@ func (c *Controller) noteBegan(p *Pass, ill map[string]string) {
 		}
 	}
 	c.heal.began = began
+	c.noteAilments(p, ill)
 	for service := range began {
 		c.heal.unwell[service] = p.Snapshot.At
+	}
+}
+
+// ailment is the last illness of a service: when it was last seen, and first seen to be over; zero: it is not.
+type ailment struct{ seen, over time.Time }
+
+// noteAilments keeps the last illness of each service. That the engine has started again what was killed is none of the run that began with it.
+func (c *Controller) noteAilments(p *Pass, ill map[string]string) {
+	for _, svc := range p.Stack.Services {
+		last, known := c.heal.ailed[svc.Name]
+		switch reason := ill[svc.Name]; {
+		case reason != "" && reason != killed:
+			c.heal.ailed[svc.Name] = ailment{seen: p.Snapshot.At}
+		case known && last.over.IsZero():
+			last.over = p.Snapshot.At
+			c.heal.ailed[svc.Name] = last
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func Continuous(c Config, h Healing) *Controller {
 	}
 	c.Ledger = h.Memory
 	ctl := New(c)
-	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, weights: map[string]weight{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, told: map[string]time.Time{}}
+	ctl.heal = &healer{Healing: h, file: c.Stack, examined: map[string]examination{}, weights: map[string]weight{}, masked: map[string]explanation{}, stable: map[string]time.Time{}, unwell: map[string]time.Time{}, ailed: map[string]ailment{}, told: map[string]time.Time{}}
 	return ctl
 }
 
@@ -146,7 +146,7 @@ var digits = regexp.MustCompile(`[0-9]+`)
 func (c *Controller) markStable(ctx context.Context, p Pass) error {
 	var errs []error
 	said := c.heal.Memory.Data().Said
-	well := wellSince(&p)
+	well := c.wellSince(&p)
 	_, history := c.inFlight()
 	c.heal.ripe = time.Time{}
 	for _, service := range slices.Sorted(maps.Keys(well)) {
@@ -255,7 +255,7 @@ func (c *Controller) observation(p *Pass) incident.Observation {
 	_, history := c.inFlight()
 	o := incident.Observation{
 		Now: p.Snapshot.At, Stack: p.Stack.Name, Policy: p.Stack.Policy.Escalation, Diagnoses: p.Diagnoses,
-		Began: c.heal.began, Well: wellSince(p), StableAfter: map[string]time.Duration{}, Exhausted: map[string]string{},
+		Began: c.heal.began, Well: c.wellSince(p), StableAfter: map[string]time.Duration{}, Exhausted: map[string]string{},
 		Attempts: history, DataChecks: c.heal.Memory.Data().Said, Budget: map[string]int{}, Outage: c.outage(p), Raised: c.heal.desired.Raised,
 		Endpoints: endpoints(p, p.Ill), Window: p.Window,
 	}
@@ -303,9 +303,25 @@ func completed(p *Pass, svc *spec.Service) bool {
 	return true
 }
 
-// wellSince are the services all of whose containers run well, with the start of the youngest. One is not well, nor ill, while a
+// wellSince are the services that run well, and since when: one that was ill in its present run, as while its healthcheck failed, from
+// when that was first seen to be over.
+func (c *Controller) wellSince(p *Pass) map[string]time.Time {
+	well := runWell(p)
+	for service, since := range well {
+		switch ill := c.heal.ailed[service]; {
+		case !ill.seen.After(since):
+		case ill.over.IsZero():
+			well[service] = p.Snapshot.At
+		default:
+			well[service] = ill.over
+		}
+	}
+	return well
+}
+
+// runWell are the services all of whose containers run well, with the start of the youngest. One is not well, nor ill, while a
 // probe fails that has not been decided yet: a restart that has not helped has not ended an incident either.
-func wellSince(p *Pass) map[string]time.Time {
+func runWell(p *Pass) map[string]time.Time {
 	well := map[string]time.Time{}
 	for _, svc := range p.Stack.Services {
 		since, all := time.Time{}, svc.Replicas > 0
