@@ -114,14 +114,15 @@ func sparkline(columns []Column) string {
 
 // Range is the smallest and the largest median of the columns without failures; 0, 0 of none.
 func Range(columns []Column) (least, most float64) {
+	found := false
 	for _, c := range columns {
 		if c.State != "ok" {
 			continue
 		}
-		if least == 0 || c.Median < least {
+		if !found || c.Median < least {
 			least = c.Median
 		}
-		most = max(most, c.Median)
+		most, found = max(most, c.Median), true
 	}
 	return least, most
 }

@@ -23,6 +23,7 @@ func TestSparkline(t *testing.T) {
 		"nothing":              {nil, "····················"},
 		"steady":               {[]store.Sample{sample(0, 5*ms, store.SampleSuccess), sample(4*time.Minute, 5*ms, store.SampleSuccess)}, "··················▁▁"},
 		"slower":               {[]store.Sample{sample(4*time.Minute, 5*ms, store.SampleSuccess), sample(0, 500*ms, store.SampleSuccess)}, "··················▁█"},
+		"no time at all":       {[]store.Sample{sample(8*time.Minute, 0, store.SampleSuccess), sample(4*time.Minute, 100*ms, store.SampleSuccess), sample(0, 200*ms, store.SampleSuccess)}, "·················▁▄█"},
 		"failed":               {[]store.Sample{sample(0, 5*ms, store.SampleSuccess), sample(0, 5*ms, store.SampleFailure)}, "···················!"},
 		"unknown is not drawn": {[]store.Sample{sample(0, 5*ms, store.SampleUnknown)}, "····················"},
 		"too old":              {[]store.Sample{sample(2*time.Hour, 5*ms, store.SampleSuccess)}, "····················"},
