@@ -371,10 +371,11 @@ const (
 )
 
 // stoppedByHand says whether the policy holds a container that is down for having been stopped by a person. What an outage of the
-// engine has ended looks the same, but for when it was.
+// engine has ended looks the same, but for when it was. What is down in the middle of a recreation was stopped by that, whose answer may
+// have been lost.
 func (p *planner) stoppedByHand(pl *place) bool {
 	c := pl.slot.Container
-	if p.Stack.Policy.ManualStop != "hold" || c == nil || !down(pl) || c.Status() != "exited" {
+	if p.Stack.Policy.ManualStop != "hold" || c == nil || pl.slot.Replaced != nil || !down(pl) || c.Status() != "exited" {
 		return false
 	}
 	end := c.FinishedAt()
