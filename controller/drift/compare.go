@@ -38,10 +38,22 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	hash := p.observed.Label(spec.LabelConfigHash)
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
 	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
-	if p.same {
+	if applied := p.lastApplied(); p.same || applied != nil {
 		fromEngineUlimits(&p.want.host, &p.have.host)
+		if !p.same {
+			takenOut(p.want, desired, applied)
+		}
 	}
 	return p
+}
+
+// lastApplied is the record of a container for which the file was edited; nil: there is none.
+func (p *contrast) lastApplied() *spec.Container {
+	if p.same {
+		return nil
+	}
+	applied, _ := p.record()
+	return applied
 }
 
 // image is what the container was made from; nil: unknown.
@@ -53,7 +65,7 @@ func (p *contrast) image() *image.InspectResponse {
 }
 
 // record is what the container had to be when the file was last applied; nil when that is not recorded, or cannot be
-// built any more. Only a drift asks for it, and most containers have none.
+// built any more. Only a drift asks for it, and an edit; most containers have none.
 func (p *contrast) record() (*spec.Container, *shape) {
 	if p.recorded {
 		return p.applied, p.before
