@@ -94,7 +94,7 @@ func (a *app) printDiagnoses(stack *spec.Stack, found []diagnose.Diagnosis, gaps
 		}
 	}
 	if len(found) == 0 {
-		text = fmt.Sprintf("%s: %d services, all of them well\n", stack.Name, len(stack.Services))
+		text = fmt.Sprintf("%s: %s, all of them well\n", stack.Name, count(len(stack.Services), "service"))
 	}
 	for _, g := range gaps {
 		text += fmt.Sprintf("could not be observed: %s: %s\n", g.Subject, printable(g.Err))

@@ -51,7 +51,11 @@ Exit status: 0 converged, 1 not converged (the reason is said for each service),
 			if len(f.stacks) > 0 && (f.once || f.dryRun) {
 				return errors.New("reconcile: --stacks is for continuous mode; --once and --dry-run work on the stack of one directory")
 			}
-			if !f.once && !f.dryRun {
+			if f.once || f.dryRun {
+				if err := onlyContinuous(cmd); err != nil {
+					return err
+				}
+			} else {
 				if err := onlyOnce(cmd); err != nil {
 					return err
 				}
@@ -93,6 +97,16 @@ func onlyOnce(cmd *cobra.Command) error {
 	} {
 		if cmd.Flags().Changed(flag) {
 			return fmt.Errorf("reconcile: --%s goes with --once or --dry-run; %s", flag, instead)
+		}
+	}
+	return nil
+}
+
+// onlyContinuous refuses the flags that say something about a remediator.
+func onlyContinuous(cmd *cobra.Command) error {
+	for _, flag := range []string{"listen", "token-file", "allow-host", "interval"} {
+		if cmd.Flags().Changed(flag) {
+			return fmt.Errorf("reconcile: --%s is for continuous mode: with --once or --dry-run nothing is served, and there is one run", flag)
 		}
 	}
 	return nil
