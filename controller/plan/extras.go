@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/go-connections/nat"
@@ -54,7 +55,7 @@ func (p *planner) extra(d drift.Drift, c observe.Container) {
 	}
 	p.going = append(p.going, c)
 	if doing := p.Busy[key]; doing != "" {
-		p.wait(key, "", "in progress: "+doing, p.Now)
+		p.wait(key, "", "in progress: "+doing, time.Time{})
 		return
 	}
 	steps := append(halt(&c, c.Name), Step{Op: Remove, Target: d.Container, ID: c.ID, Detail: "its volumes stay", Expect: Expect{Name: d.Container, Stopped: true}})

@@ -85,7 +85,7 @@ func (p *planner) resource(subject string, external bool, cause string, step Ste
 	case external:
 		p.lacks(key, subject, "is external and does not exist; create it, or correct its name in the file")
 	case p.Busy[key] != "":
-		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
+		p.wait(key, "", "in progress: "+p.Busy[key], time.Time{})
 	case alone != "":
 		p.leaveAlone(key, "", subject, cause+", and is left alone: "+alone)
 	default:
@@ -144,7 +144,7 @@ func (p *planner) image(svc *spec.Service) *Wait {
 		p.wait(key, "", "could not be read: "+p.gap(subject), time.Time{})
 		return &wait
 	case p.Busy[key] != "":
-		p.wait(key, "", "in progress: "+p.Busy[key], p.Now)
+		p.wait(key, "", "in progress: "+p.Busy[key], time.Time{})
 		return &wait
 	case !missing && (!asked || fetched > 0 || !p.Deploy):
 		return nil
