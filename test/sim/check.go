@@ -41,6 +41,7 @@ type checker struct {
 	toResume   map[string]bool      // service, "" for the stack → a person asked for a pause, and has not ended it
 	raised     map[string]raise     // service → limit that an override asks for
 	meant      map[string]time.Time // service → when a person last changed what is meant of it
+	forgotten  map[string]bool      // process that died while the store did not work: what the engine still does for it is on record nowhere
 	quiet      time.Time            // from when on nothing may be done; zero: not yet
 	troubles   map[string]time.Time // what Composure needs → until when it did not work
 	storeLeft  time.Time            // since when the store does not work, or last did not
@@ -69,7 +70,7 @@ type placeState struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, all: map[string]simengine.Facts{}, places: map[string]*placeState{}, byHand: map[string]time.Time{}, planned: map[string]time.Time{}, deploys: map[string]bool{},
-		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, meant: map[string]time.Time{}, troubles: map[string]time.Time{},
+		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, meant: map[string]time.Time{}, forgotten: map[string]bool{}, troubles: map[string]time.Time{},
 	}
 }
 
@@ -212,7 +213,7 @@ func (c *checker) Called(call simengine.Call) {
 			c.violate(r.name, "%s: %s %s: %s", call.From, call.Op, subject, why)
 		}
 	}
-	if isRung(call) && c.remediator(call.From) && !c.deploys[call.Of.ID] {
+	if isRung(call) && c.remediator(call.From) && !c.deploys[call.Of.ID] && !c.forgotten[call.From] {
 		p := c.place(call.Of)
 		p.rungs = append(p.rungs, time.Now())
 	}

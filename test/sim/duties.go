@@ -146,7 +146,7 @@ func tooSoon(c *checker, call simengine.Call) string {
 // raises notes a memory limit that the remediator has raised above the file's.
 func (c *checker) raises(call simengine.Call) {
 	svc := c.service(call.Of.Service)
-	if svc == nil || call.Sent.Before(c.meant[svc.Name]) { // executed late
+	if svc == nil || call.Sent.Before(c.meant[svc.Name]) || c.forgotten[call.From] { // executed late
 		return
 	}
 	if call.Op == "update" && c.remediator(call.From) && c.ours(call.Of) && call.Size > max(svc.Memory(), c.raised[svc.Name].limit) && svc.Memory() > 0 {
@@ -169,6 +169,7 @@ func (c *checker) forgets(process string) {
 	if !c.excused(time.Now().Add(-30*time.Second), "store") {
 		return
 	}
+	c.forgotten[process] = true
 	maps.DeleteFunc(c.raised, func(_ string, r raise) bool { return r.by == process })
 	for _, p := range c.places {
 		p.rungs = slices.DeleteFunc(p.rungs, func(at time.Time) bool { return !at.Before(c.storeLeft) })
