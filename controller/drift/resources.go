@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/api/types/volume"
 
 	"composure/controller/observe"
@@ -30,7 +31,7 @@ func (c *comparison) networks() {
 			hash := found.Labels[spec.LabelConfigHash]
 			made := found
 			if hash == "" || hash == n.Hash { // nothing says that the file was edited
-				made = withoutChosen(found, n.Create)
+				made = c.withoutChosen(found, n.Create)
 			}
 			c.definition(definition{
 				subject: subject, pos: pos, path: []string{"networks", n.Key}, same: hash == n.Hash,
@@ -166,9 +167,12 @@ func requestedNetwork(create network.CreateOptions) network.Inspect {
 
 // withoutChosen is a network without what the engine has chosen: options that the daemon gives to every network of the driver
 // (default-network-opts, of which nothing tells), and addresses of a family for which the request has none.
-func withoutChosen(n network.Inspect, request network.CreateOptions) network.Inspect {
+func (c *comparison) withoutChosen(n network.Inspect, request network.CreateOptions) network.Inspect {
 	n.Options = maps.Clone(n.Options)
-	maps.DeleteFunc(n.Options, func(key, _ string) bool { _, asked := request.Options[key]; return !asked })
+	maps.DeleteFunc(n.Options, func(key, value string) bool {
+		_, asked := request.Options[key]
+		return !asked && c.givenToAll(n.Driver, key, value)
+	})
 	if request.IPAM == nil {
 		return n
 	}
@@ -176,6 +180,20 @@ func withoutChosen(n network.Inspect, request network.CreateOptions) network.Ins
 		return !slices.ContainsFunc(request.IPAM.Config, func(want network.IPAMConfig) bool { return isIPv6(want.Subnet) == isIPv6(have.Subnet) })
 	})
 	return n
+}
+
+// givenToAll says whether an option may be of default-network-opts: engines have that since 24.0, and then each network of the driver has
+// the option. One that a single network has was given by hand.
+func (c *comparison) givenToAll(driver, key, value string) bool {
+	if versions.LessThan(c.Snapshot.Engine.APIVersion, "1.43") {
+		return false
+	}
+	for _, other := range c.Snapshot.Networks {
+		if _, ours := other.Labels[spec.LabelNetwork]; ours && other.Driver == driver && other.Options[key] != value {
+			return false
+		}
+	}
+	return true
 }
 
 func isIPv6(subnet string) bool { return strings.Contains(subnet, ":") }
