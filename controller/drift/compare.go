@@ -39,7 +39,7 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
 	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
 	if applied := p.lastApplied(); p.same || applied != nil {
-		fromEngineUlimits(&p.want.host, &p.have.host)
+		fromEngineUlimits(&p.want.host, &p.have.host, c.Snapshot)
 		if !p.same {
 			takenOut(p.want, desired, applied)
 		}
@@ -82,7 +82,7 @@ func (p *contrast) record() (*spec.Container, *shape) {
 	p.applied, p.before = &applied, desiredShape(p.c.Applied, applied, p.c.networkKeys)
 	normalise(p.before, observedShape(p.observed, p.c.networkKeys), p.image(), p.c.Snapshot)
 	fromEngineSharing(&p.before.host, &p.have.host, p.c.Snapshot, true)
-	fromEngineUlimits(&p.before.host, &p.have.host)
+	fromEngineUlimits(&p.before.host, &p.have.host, p.c.Snapshot)
 	return p.applied, p.before
 }
 

@@ -251,10 +251,14 @@ func fromEngineHost(want, have *shape, engine observe.Engine) {
 }
 
 // fromEngineUlimits: the engine shows the daemon's default-ulimits with every container that has none of that name, and tells of
-// them nowhere else (daemon/inspect.go, mergeUlimits). Where the file was edited they may be what was taken out of it.
-func fromEngineUlimits(w, h *container.HostConfig) {
+// them nowhere else (daemon/inspect.go, mergeUlimits). One that another container has not was given by hand. Where the file was edited
+// they may be what was taken out of it.
+func fromEngineUlimits(w, h *container.HostConfig, s *observe.Snapshot) {
 	for _, u := range h.Ulimits {
-		if !slices.ContainsFunc(w.Ulimits, func(own *container.Ulimit) bool { return own.Name == u.Name }) {
+		lacks := func(c observe.Container) bool {
+			return c.Inspect.HostConfig != nil && !hasUlimit(c.Inspect.HostConfig, u.Name)
+		}
+		if !hasUlimit(w, u.Name) && !slices.ContainsFunc(s.Containers, lacks) {
 			w.Ulimits = append(slices.Clone(w.Ulimits), u)
 		}
 	}
