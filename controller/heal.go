@@ -203,8 +203,8 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	}
 }
 
-// recall takes from the open incidents since when services are not well, whose data are in doubt, and whether the engine
-// has just come back: what it left down is no stop by hand because another process was here when it left it.
+// recall takes from the open incidents since when services are not well, or are well again, whose data are in doubt, and whether the
+// engine has just come back: what it left down is no stop by hand because another process was here when it left it.
 func (c *Controller) recall(open []incident.Incident) {
 	c.heal.began, c.heal.suspects = map[string]time.Time{}, map[string]plan.Illness{}
 	for _, i := range open {
@@ -215,8 +215,10 @@ func (c *Controller) recall(open []incident.Incident) {
 			}
 		}
 		if i.State != incident.Open && i.State != incident.Acknowledged {
+			c.heal.ailed[i.Service] = ailment{seen: i.MitigatedAt, over: i.MitigatedAt}
 			continue
 		}
+		c.heal.ailed[i.Service] = ailment{seen: time.Now()}
 		if i.Cause == "data_loss" || i.Cause == "data_corruption_suspected" {
 			c.heal.suspects[i.Service] = plan.Illness{Cause: i.Cause, Summary: i.Summary, HandsOff: true}
 		}

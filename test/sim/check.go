@@ -37,6 +37,7 @@ type checker struct {
 	deploys    map[string]bool            // container id → the job that was last planned for it is no rung, but a deployment's, with bounds of its own
 	commands   map[*process]bool          // that run now
 	codes      []int
+	ended      time.Time            // when the last command ended
 	paused     map[string]time.Time // service, "" for the stack → since when it is paused by command
 	toResume   map[string]bool      // service, "" for the stack → a person asked for a pause, and has not ended it
 	raised     map[string]raise     // service → limit that an override asks for
@@ -145,7 +146,7 @@ func (c *checker) commandEnded(p *process, args []string, code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.commands, p)
-	c.codes = append(c.codes, code)
+	c.codes, c.ended = append(c.codes, code), time.Now()
 	if len(args) > 0 {
 		c.pauses(args[0], args[1:], code == 0)
 	}

@@ -122,6 +122,9 @@ func twoAtOnce(c *checker, call simengine.Call) string {
 	since := c.held
 	c.holder, c.held = call.From, call.Sent
 	p := c.w.process(last)
+	if c.ended.After(since) { // what was lent is free when it is given back
+		return ""
+	}
 	if p == nil || !p.alive() || c.excused(since.Add(-settled), "store") || !p.command && !c.remediator(call.From) {
 		return ""
 	}
