@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"composure/controller/observe"
 	"composure/controller/plan"
 )
 
@@ -20,6 +22,29 @@ func TestUndisturbed(t *testing.T) {
 		if got := c.undisturbed(service, start, history); !got.Equal(want) {
 			t.Errorf("%s: %s, not %s", service, got, want)
 		}
+	}
+}
+
+// TestForgiveOthers: what belongs to no service counts no more when it was done some time ago, and nothing is left to do about it.
+func TestForgiveOthers(t *testing.T) {
+	now := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	c := New(Config{History: []plan.Attempt{
+		{Key: "network/app_default", Kind: "create network", At: now.Add(-11 * time.Minute)},
+		{Key: "network/app_back", Kind: "create network", At: now.Add(-11 * time.Minute)},
+		{Key: "network/app_default", Kind: "create network", At: now.Add(-9 * time.Minute)},
+		{Key: "service/web/1", Service: "web", Kind: "start", At: now.Add(-time.Hour)},
+	}})
+	c.forgiveOthers(Pass{
+		Snapshot: &observe.Snapshot{At: now},
+		Plan:     plan.Plan{Held: []plan.Held{{Key: "network/app_back"}}},
+	})
+	_, history := c.inFlight()
+	var left []string
+	for _, a := range history {
+		left = append(left, a.Key)
+	}
+	if want := []string{"network/app_back", "network/app_default", "service/web/1"}; !slices.Equal(left, want) {
+		t.Errorf("%q are left, not %q", left, want)
 	}
 }
 

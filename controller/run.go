@@ -173,7 +173,24 @@ func (c *Controller) markStable(ctx context.Context, p Pass) error {
 		c.heal.stable[service] = since
 		c.forgive(service, p.Snapshot.At)
 	}
+	if !c.Deploy { // a deployment pulls an image once
+		c.forgiveOthers(p)
+	}
 	return errors.Join(errs...)
+}
+
+// helped is how long ago what belongs to no service, such as a network that was made again, must have been done to count no more, where
+// nothing is left to do about it.
+const helped = 10 * time.Minute
+
+// forgiveOthers drops the attempts on networks, volumes and orphans that have helped: else what is lost now and then would be held after
+// some weeks.
+func (c *Controller) forgiveOthers(p Pass) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history = slices.DeleteFunc(slices.Clone(c.history), func(a plan.Attempt) bool {
+		return a.Service == "" && a.At.Before(p.Snapshot.At.Add(-helped)) && !p.Plan.Concerns(a.Key)
+	})
 }
 
 // undisturbed is since when a service has run well without a break: a start says nothing about an illness that came and

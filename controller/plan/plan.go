@@ -183,6 +183,12 @@ func (p Plan) About(service string) bool {
 		slices.ContainsFunc(p.Held, func(h Held) bool { return h.Service == service })
 }
 
+// Concerns says whether anything is to be done about a subject, or is held.
+func (p Plan) Concerns(key string) bool {
+	return slices.ContainsFunc(p.Jobs, func(j Job) bool { return j.Key == key }) ||
+		slices.ContainsFunc(p.Held, func(h Held) bool { return h.Key == key })
+}
+
 // Stuck says whether nothing can go on by itself: no step is due, nothing waits for time or for an event.
 func (p Plan) Stuck() bool {
 	for _, j := range p.Jobs {
