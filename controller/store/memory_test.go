@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -197,6 +198,28 @@ func undelivered(t *testing.T, s *Store) int {
 	rows, err := collect(t.Context(), s.db, scanAny, `SELECT notification FROM deliveries WHERE stack = $1 AND delivered_at = 0`, stack)
 	must(t, err)
 	return len(rows)
+}
+
+// testOutboxDamaged: a notification that was damaged in the store keeps no other one from its way.
+func testOutboxDamaged(t *testing.T, p place) {
+	s := p.open(t)
+	ctx := t.Context()
+	for _, id := range []string{"n1", "n2"} {
+		_, err := s.Enqueue(ctx, Notification{ID: id, Stack: stack, Incident: id, Tier: "devops", Kind: "escalated", Payload: []byte("help"), Created: at, Channels: []string{"slack"}})
+		must(t, err)
+	}
+	_, err := s.db.ExecContext(ctx, `UPDATE outbox SET payload = $1 WHERE id = 'n1'`, []byte("damaged"))
+	must(t, err)
+	due, err := s.ClaimDue(ctx, stack, "slack", at, time.Minute, 0)
+	must(t, err)
+	if len(due) != 1 || due[0].ID != "n2" || string(due[0].Payload) != "help" {
+		t.Errorf("claimed: %+v", due)
+	}
+	var said string
+	must(t, s.db.QueryRowContext(ctx, `SELECT error FROM deliveries WHERE notification = 'n1'`).Scan(&said))
+	if !strings.Contains(said, "unseal") {
+		t.Errorf("what is wrong with it is not on record: %q", said)
+	}
 }
 
 // testOutboxLine: what was never tried comes before what has failed; a delivery that a clock put off beyond all measure before

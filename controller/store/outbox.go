@@ -131,8 +131,8 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 }
 
 func (s *Store) withPayload(ctx context.Context, q querier, all []Delivery) ([]Delivery, error) {
-	for i := range all {
-		d := &all[i]
+	readable := all[:0]
+	for _, d := range all {
 		var created int64
 		var sealed []byte
 		err := q.QueryRowContext(ctx, `SELECT stack, incident, tier, kind, created_at, payload FROM outbox WHERE id = $1`, d.ID).
@@ -141,9 +141,14 @@ func (s *Store) withPayload(ctx context.Context, q querier, all []Delivery) ([]D
 			return nil, err
 		}
 		d.Created = moment(created)
-		if d.Payload, err = s.key.open("outbox "+d.ID, sealed); err != nil {
-			return nil, err
+		d.Payload, err = s.key.open("outbox "+d.ID, sealed)
+		if err != nil { // it keeps no other one from its way
+			if _, err := q.ExecContext(ctx, `UPDATE deliveries SET error = $3 WHERE notification = $1 AND channel = $2`, d.ID, d.Channel, err.Error()); err != nil {
+				return nil, err
+			}
+			continue
 		}
+		readable = append(readable, d)
 	}
-	return all, nil
+	return readable, nil
 }

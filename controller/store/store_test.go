@@ -72,6 +72,7 @@ func TestStore(t *testing.T) {
 		{"evidence", testEvidence},
 		{"outbox", testOutbox},
 		{"outbox in line", testOutboxLine},
+		{"outbox damaged", testOutboxDamaged},
 		{"outbox used at once", testOutboxAtOnce},
 		{"samples", testSamples},
 		{"baselines", testBaselines},
