@@ -27,7 +27,9 @@ func main() {
 	signal.Ignore(syscall.SIGINT)
 
 	command := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
+	volumes := watchVolumes()
 	ok, err := run(command, os.Stdout)
+	volumes.sweep()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testsum: %v\n", err)
 	}
