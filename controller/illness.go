@@ -131,6 +131,8 @@ func (c *Controller) noteBegan(p *Pass, ill map[string]string) {
 		switch {
 		case known && !proven:
 			began[svc.Name] = since
+		case known: // it counts from here on, and not from when it was last seen not to be
+			c.heal.unwell[svc.Name] = p.Snapshot.At
 		case ill[svc.Name] == killed:
 			began[svc.Name] = p.Killed[svc.Name]
 		case ill[svc.Name] != "":

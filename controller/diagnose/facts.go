@@ -126,9 +126,11 @@ func (p *patient) oom() string {
 	return ""
 }
 
-// repaired is when the kernel ended the run before the one at hand for memory, and that is all that was wrong.
+// repaired is when the kernel ended the run of a replica before the one at hand for memory, and that is all that was wrong with any.
 func (p *patient) repaired() time.Time {
-	if at := p.in.Repaired[p.svc.Name]; p.live() && p.c.EndedBy(at) {
+	at := p.in.Repaired[p.svc.Name]
+	ended := func(one observe.Container) bool { return one.Running() && one.EndedBy(at) }
+	if p.live() && slices.ContainsFunc(p.in.Snapshot.Of(p.svc.Name), ended) {
 		return at
 	}
 	return time.Time{}

@@ -15,6 +15,9 @@ import (
 // grace is how long a stack may take to converge once everything that went wrong is over and its last budget has closed.
 const grace = 10 * time.Minute
 
+// forever is how long it may take in any case: budgets that close one after the other are no end.
+const forever = 3 * time.Hour
+
 // silence is how long nothing may be done to a converged stack.
 const silence = 2 * time.Minute
 
@@ -39,7 +42,7 @@ func (w *world) aftermath() {
 	for closed := over; !w.check.converged() && !w.check.broken(); {
 		now := time.Since(w.began)
 		closed = max(closed, w.check.budgetCloses()) // a budget that has closed is not spoken of any more
-		if now > closed+grace {
+		if now > min(closed+grace, over+forever) {
 			w.check.violated("converges", "not %s after everything was over (at %s): %s", grace, over, w.check.why())
 			return
 		}
@@ -87,6 +90,7 @@ func (w *world) restoreByHand() {
 		case slices.ContainsFunc(everything, func(other simengine.Facts) bool { return other.Recreates == f.ID || other.ID == f.Recreates }): // no person has stopped it
 		case f.Project == "" && f.Name != "bystander":
 			w.noted(w.sim.ByHand(f.Name, "remove", ""))
+		case strings.Contains(f.Name, ".failed-"): // a person does not start what was kept for its log
 		case f.Status == "exited" && w.check.stack.Policy.ManualStop == "hold" && !oneShot(w.check.stack, f):
 			w.noted(w.sim.ByHand(f.Name, "start", ""))
 		}
