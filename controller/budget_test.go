@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"composure/controller/incident"
 	"composure/controller/observe"
 	"composure/controller/plan"
 )
@@ -45,6 +46,24 @@ func TestForgiveOthers(t *testing.T) {
 	}
 	if want := []string{"network/app_back", "network/app_default", "service/web/1"}; !slices.Equal(left, want) {
 		t.Errorf("%q are left, not %q", left, want)
+	}
+}
+
+// TestRecallAilments: of several incidents of a service an open one says that it is ill, else the one that was mitigated last until when it was,
+// in whatever order they come.
+func TestRecallAilments(t *testing.T) {
+	at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	early := incident.Incident{Service: "api", State: incident.Mitigated, MitigatedAt: at}
+	late := incident.Incident{Service: "api", State: incident.Mitigated, MitigatedAt: at.Add(time.Minute)}
+	open := incident.Incident{Service: "api", State: incident.Open, IllSince: at}
+	for _, found := range [][]incident.Incident{{early, late}, {late, early}, {open, late}, {late, open}, {early, open, late}} {
+		c := New(Config{})
+		c.heal = &healer{ailed: map[string]ailment{}}
+		c.recall(found)
+		got, ill := c.heal.ailed["api"], slices.ContainsFunc(found, func(i incident.Incident) bool { return i.State == incident.Open })
+		if want := late.MitigatedAt; ill != got.over.IsZero() || !ill && !got.over.Equal(want) {
+			t.Errorf("%d incidents, open: %v: over at %s", len(found), ill, got.over)
+		}
 	}
 }
 

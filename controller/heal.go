@@ -215,7 +215,9 @@ func (c *Controller) recall(open []incident.Incident) {
 			}
 		}
 		if i.State != incident.Open && i.State != incident.Acknowledged {
-			c.heal.ailed[i.Service] = ailment{seen: i.MitigatedAt, over: i.MitigatedAt}
+			if last, known := c.heal.ailed[i.Service]; !known || !last.over.IsZero() && i.MitigatedAt.After(last.over) { // an open one goes before
+				c.heal.ailed[i.Service] = ailment{seen: i.MitigatedAt, over: i.MitigatedAt}
+			}
 			continue
 		}
 		c.heal.ailed[i.Service] = ailment{seen: time.Now()}

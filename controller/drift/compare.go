@@ -38,22 +38,13 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	hash := p.observed.Label(spec.LabelConfigHash)
 	p.same = hash == "" || slices.Contains(desired.Hashes, hash)
 	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
-	if applied := p.lastApplied(); p.same || applied != nil {
+	if p.same {
 		fromEngineUlimits(&p.want.host, &p.have.host, c.Snapshot)
-		if !p.same {
-			takenOut(p.want, desired, applied)
-		}
+	} else if applied, _ := p.record(); applied != nil {
+		fromEngineUlimits(&p.want.host, &p.have.host, c.Snapshot)
+		takenOut(p.want, desired, applied)
 	}
 	return p
-}
-
-// lastApplied is the record of a container for which the file was edited; nil: there is none.
-func (p *contrast) lastApplied() *spec.Container {
-	if p.same {
-		return nil
-	}
-	applied, _ := p.record()
-	return applied
 }
 
 // image is what the container was made from; nil: unknown.
