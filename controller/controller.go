@@ -31,8 +31,9 @@ type Config struct {
 	Actor   *act.Actor
 	Ledger  Ledger
 	Stack   *spec.Stack
-	Applied *spec.Stack   // as last applied; nil: unknown
-	Begun   *observe.Look // at the stack, begun before there was a controller: what the first pass sees; nil: it begins to look itself
+	Applied *spec.Stack                                // as last applied; nil: unknown
+	Recall  func(context.Context) (*spec.Stack, error) // reads Applied, when a container was made from another file; nil: it is given, or nothing is recorded
+	Begun   *observe.Look                              // at the stack, begun before there was a controller: what the first pass sees; nil: it begins to look itself
 	Events  Events
 
 	Overrides []drift.Override // what is meant to differ, for the report

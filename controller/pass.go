@@ -28,7 +28,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	c.concerns(snapshot)
 	c.ahead.Store(int64(snapshot.Engine.Ahead))
 	p := Pass{Stack: c.Stack, Snapshot: snapshot, Tried: history}
-	p.Drift = drift.Compute(drift.Input{Stack: c.Stack, Applied: c.Applied, Snapshot: snapshot, Overrides: c.Overrides})
+	p.Drift = c.compare(ctx, snapshot)
 	p.Judged = verify.All(c.Stack, snapshot)
 	in := plan.Input{
 		Now: snapshot.At, Stack: c.Stack, Snapshot: snapshot, Drift: p.Drift, Judge: p.Judged, Busy: busy, History: history,
@@ -49,6 +49,26 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	}
 	p.Plan = plan.Compute(in)
 	return p, nil
+}
+
+// compare says how the stack differs. What was applied last is read, once, where that tells more: it takes longer than all the rest of a run
+// that has nothing to do.
+func (c *Controller) compare(ctx context.Context, snapshot *observe.Snapshot) drift.Report {
+	in := drift.Input{Stack: c.Stack, Applied: c.Applied, Snapshot: snapshot, Overrides: c.Overrides}
+	report := drift.Compute(in)
+	if !report.Edited || c.Recall == nil {
+		return report
+	}
+	applied, err := c.Recall(ctx)
+	c.Recall = nil
+	if err != nil {
+		c.Logger.Warn("what was last applied is not known; what was taken out of the file may not be seen", "error", err)
+	}
+	if applied == nil {
+		return report
+	}
+	c.Applied, in.Applied = applied, applied
+	return drift.Compute(in)
 }
 
 // observe looks at everything. A look that was begun before is ended, once.

@@ -64,7 +64,7 @@ func (a *app) drift(ctx context.Context, format string, services []string) error
 		return err
 	}
 	report := seen.Drift
-	if report.Differs() { // whose doing it is, and what is meant to differ, matters only now
+	if report.Differs() || report.Edited { // whose doing it is, and what is meant to differ, matters only now
 		known, err := a.recall(ctx, m.about.ID, stack)
 		if err != nil {
 			log.Warn("what was last applied is not known; origins are told by the config hash alone", "error", err)

@@ -151,7 +151,9 @@ func (a *app) dryRun(ctx context.Context, config controller.Config, engineID, fo
 	if config.Paused, err = memory.paused(ctx); err != nil {
 		return err
 	}
-	if config.Stack, err = memory.overridden(ctx, config.Stack, overrideRebuild); err != nil {
+	file := config.Stack
+	config.Recall = func(ctx context.Context) (*spec.Stack, error) { return memory.applied(ctx, file) }
+	if config.Stack, err = memory.overridden(ctx, file, overrideRebuild); err != nil {
 		return err
 	}
 	seen, err := controller.New(config).Look(ctx)
@@ -181,6 +183,7 @@ func (a *app) deploy(ctx context.Context, config controller.Config, eng *engine.
 	if config.Paused, err = memory.paused(ctx); err != nil {
 		return err
 	}
+	config.Recall = func(ctx context.Context) (*spec.Stack, error) { return memory.applied(ctx, file) }
 	if config.Stack, err = memory.overridden(ctx, file, overrideRebuild); err != nil {
 		return err
 	}

@@ -40,7 +40,10 @@ func newContrast(c *comparison, svc *spec.Service, slot observe.Slot, desired *s
 	fromEngineSharing(&p.want.host, &p.have.host, c.Snapshot, p.same)
 	if p.same {
 		fromEngineUlimits(&p.want.host, &p.have.host, c.Snapshot)
-	} else if applied, _ := p.record(); applied != nil {
+		return p
+	}
+	c.report.Edited = true
+	if applied, _ := p.record(); applied != nil {
 		fromEngineUlimits(&p.want.host, &p.have.host, c.Snapshot)
 		takenOut(p.want, desired, applied)
 	}

@@ -87,6 +87,7 @@ type Report struct {
 	Drifts []Drift
 	Impact []Impact // one a service of the file, in the file's order of names
 	Gaps   []Gap
+	Edited bool // the config hash of a container says that the file was edited since: only what was applied last tells all that differs
 }
 
 // Impact is what a deployment would do to a service now.

@@ -219,6 +219,24 @@ func TestTagMoved(t *testing.T) {
 	p.sameAfterCompose()
 }
 
+// TestTakenOut: what was taken out of the file is no default of the daemon, though the engine shows both alike.
+func TestTakenOut(t *testing.T) {
+	t.Parallel()
+	const taken = "    ipc: shareable\n    logging: {driver: json-file, options: {max-size: 5m}}\n    environment: {HTTP_PROXY: 'http://proxy.invalid:3128'}\n"
+	p := newStack(t, "taken", web+taken)
+	p.converge()
+	p.clean()
+	p.edit(taken, "")
+	if got, want := p.drift().fields(), []string{"environment.HTTP_PROXY recreate", "ipc recreate", "logging.options.max-size recreate"}; !slices.Equal(got, want) {
+		t.Errorf("drift %q, not %q", got, want)
+	}
+	p.converge()
+	if host := p.inspect(p.container("web")).HostConfig; host.IpcMode.IsShareable() || host.LogConfig.Config["max-size"] == "5m" {
+		t.Errorf("it still has %s, %v", host.IpcMode, host.LogConfig.Config)
+	}
+	p.sameAfterCompose()
+}
+
 // TestFilesChanged: content that docker compose does not see.
 func TestFilesChanged(t *testing.T) {
 	t.Parallel()
