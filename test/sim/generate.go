@@ -13,11 +13,17 @@ func Generate(seed uint64) Scenario {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x436f6d706f737572))}
 	s := Scenario{Name: fmt.Sprintf("seed %d", seed), Seed: seed}
 	g.stack()
-	length := g.between(30*time.Second, 6*time.Minute)
-	for range 1 + g.IntN(7) {
+	if g.odds(75) {
+		g.step(0, "up")
+	}
+	length, actions, faults := g.between(20*time.Second, 3*time.Minute), 1+g.IntN(3), g.IntN(3)
+	if g.odds(15) {
+		length, actions, faults = 2*length, actions+g.IntN(5), faults+g.IntN(3)
+	}
+	for range actions {
 		g.action(boot + g.between(0, length))
 	}
-	for range g.IntN(4) {
+	for range faults {
 		g.fault(boot + g.between(0, length))
 	}
 	g.Rand = rand.New(rand.NewPCG(seed, 0x6d616c696365)) // what is added leaves the rest of a seed as it is

@@ -15,6 +15,9 @@ import (
 	"composure/test/simengine"
 )
 
+// engineHost is the address of the engine, which lines reach.
+const engineHost = "tcp://engine.sim:2375"
+
 // process is a Process as the simulation sees it. When it dies, its connections break, its database refuses it, and what
 // its goroutines still do changes nothing.
 type process struct {
@@ -47,7 +50,7 @@ func (w *world) newProcess(kind string) *Process {
 		stamp = nil
 	}
 	return &Process{
-		Files: []string{w.file}, StateDir: p.dir, Driver: Driver, Stamp: stamp, Load: w.load, Model: w.model, Host: "tcp://engine.sim:2375", Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
+		Files: []string{w.file}, StateDir: p.dir, Driver: Driver, Stamp: stamp, Load: w.load, Model: w.model, Host: engineHost, Dial: p.line.Dial, Calls: p.line.Answer, Reach: w.reach,
 		Log: slog.New(w.journal.handler(name)), Out: w.journal.writer(name), Interval: w.interval, Passed: w.check.passed(p), process: p,
 	}
 }

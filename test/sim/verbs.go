@@ -22,7 +22,8 @@ var verbs = map[string]func(w *world, args []string){
 	"afflict": func(w *world, args []string) { w.afflict(args[0], args[1], duration(args[2]), int64(number(args[3]))) },
 	"answer":  (*world).answer, // PORT STATUS DURATION: what the probes get
 	// What people and hosts do.
-	"docker":    (*world).docker, // WHAT CONTAINER [ARGUMENT]
+	"up":        func(w *world, _ []string) { w.up() }, // at 0s: the stack runs before Composure comes to it
+	"docker":    (*world).docker,                       // WHAT CONTAINER [ARGUMENT]
 	"foreign":   func(w *world, args []string) { w.noted(w.sim.Foreign(args[0], "sim/bystander:1", args[1])) },
 	"meddle":    func(w *world, _ []string) { w.check.meddle() }, // the next container that is to be restarted is restarted by hand first
 	"hostport":  (*world).hostport,                               // PORT DURATION

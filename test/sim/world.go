@@ -96,6 +96,10 @@ func (w *world) run(cancel context.CancelFunc) {
 	w.sim.Observe(w.check)
 	w.sim.TroubleBy(w.trouble)
 	w.sim.Serve(w.ctx)
+	steps := w.Steps
+	for ; len(steps) > 0 && steps[0].At == 0; steps = steps[1:] { // before Composure is there
+		w.step(steps[0])
+	}
 	w.remediate()
 	defer func() {
 		w.finish()
@@ -110,16 +114,21 @@ func (w *world) run(cancel context.CancelFunc) {
 		return
 	}
 	w.check.booted()
-	for _, step := range w.Steps {
+	for _, step := range steps {
 		if w.until(step.At); w.check.broken() {
 			return
 		}
-		w.trace.add("> %s", step)
-		verbs[step.Verb](w, step.Args)
+		w.step(step)
 	}
 	if w.until(w.End); !w.check.broken() {
 		w.aftermath()
 	}
+}
+
+// step makes a line of the script happen.
+func (w *world) step(s Step) {
+	w.trace.add("> %s", s)
+	verbs[s.Verb](w, s.Args)
 }
 
 // until lets time go by, in pieces: rules are looked at in between.

@@ -80,6 +80,7 @@ type Engine struct {
 	lines       []*Line
 	server      *http.Server
 	handler     http.Handler
+	filtered    sync.Map // filters.Args, by what was asked for
 }
 
 // New returns an engine without anything in it.
