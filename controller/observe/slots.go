@@ -87,11 +87,11 @@ func Aside(id string) string { return ".old-" + id[:min(12, len(id))] }
 // NeverRan says whether a container was created, and no start of it came about.
 func NeverRan(c Container) bool { return c.Status() == "created" && c.StartedAt().IsZero() }
 
-// Needless says whether a container has never run, and has the name of one that a recreation has put aside and that runs: it was
-// created while the engine did not show that one, as if there were none.
+// Needless says whether a container has never run, and has the name of one that a recreation has put aside and that runs, without
+// being the new container of that recreation: it was created while the engine did not show that one, as if there were none.
 func Needless(c Container, all []Container) bool {
 	return NeverRan(c) && slices.ContainsFunc(all, func(other Container) bool {
-		return other.Running() && other.Service == c.Service && other.Number == c.Number && other.Name == c.Name+Aside(other.ID)
+		return other.Running() && c.Label(spec.LabelRecreates) != other.ID && other.Service == c.Service && other.Number == c.Number && other.Name == c.Name+Aside(other.ID)
 	})
 }
 
