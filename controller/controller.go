@@ -71,6 +71,7 @@ type Controller struct {
 	mu      sync.Mutex
 	concern *concern             // nil: nothing was looked at yet, so everything may matter
 	ooms    map[string]time.Time // container id → last oom event
+	broke   time.Time            // since when the event stream is broken, and no look has followed; zero: it is not
 	early   map[string]time.Time // id and start of a run whose stamp cannot be right → its start by this host's clock
 	busy    map[string]string    // key → what is being done
 	history []plan.Attempt

@@ -23,8 +23,12 @@ func (c *Controller) watch(ctx context.Context, project string) {
 	for ctx.Err() == nil {
 		messages, ended := c.Events.Events(ctx, project)
 		c.Trigger()
+		began := time.Now()
 		if err := c.follow(ctx, messages, ended, again); err != nil && ctx.Err() == nil {
 			c.Logger.Debug("event stream ended", "error", err)
+			if now := time.Now(); now.Sub(began) >= lasting {
+				c.broken(now)
+			}
 		}
 		select {
 		case <-ctx.Done():

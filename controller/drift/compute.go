@@ -129,7 +129,7 @@ func (c *comparison) surplus(svc *spec.Service, slot observe.Slot, desired spec.
 	if twins || temporary(slot.Container.Name, desired.Name) {
 		d.Field, d.Desired, d.Observed = FieldLeftover, "removed", slot.Container.Status()
 		d.Cause = fmt.Sprintf("a recreation was interrupted and left two containers of number %d; this one is removed only when asked to (prune)", slot.Number)
-		if Abandoned(*slot.Container) {
+		if Abandoned(*slot.Container, c.Snapshot) {
 			why := "never ran"
 			if undone(*slot.Container) {
 				why = "was undone, its log is kept"
@@ -149,12 +149,11 @@ func (c *comparison) surplus(svc *spec.Service, slot observe.Slot, desired spec.
 
 // Abandoned says whether a container was made for a recreation of Composure's and never ran, or was undone, which keeps its log
 // and gives it a name of its own: when the recreation does not need it any more, such as one that the engine created long after
-// everybody had given up on it, it is nobody's.
-func Abandoned(c observe.Container) bool {
-	return c.Label(spec.LabelRecreates) != "" && (neverRan(c) || undone(c))
+// everybody had given up on it, it is nobody's. So is one that never ran and has the name that the recreation needs.
+func Abandoned(c observe.Container, s *observe.Snapshot) bool {
+	ours := c.Label(spec.LabelRecreates) != "" && (observe.NeverRan(c) || undone(c))
+	return ours || observe.Needless(c, s.Containers)
 }
-
-func neverRan(c observe.Container) bool { return c.Status() == "created" && c.StartedAt().IsZero() }
 
 func undone(c observe.Container) bool { return !c.Running() && strings.HasSuffix(c.Name, Failed(c.ID)) }
 

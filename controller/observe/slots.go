@@ -50,10 +50,10 @@ func Slots(svc *spec.Service, s *Snapshot) []Slot {
 			slots = append(slots, slot)
 		}
 	}
-	slices.SortStableFunc(slots, bySeniority)
+	slices.SortStableFunc(slots, func(a, b Slot) int { return bySeniority(a, b, containers) })
 	slots = twinsLast(slots)
 	for i := range slots {
-		slots[i].Surplus = i >= svc.Replicas
+		slots[i].Surplus = i >= svc.Replicas || Needless(*slots[i].Container, containers)
 	}
 	for number := 1; len(slots) < svc.Replicas; number++ {
 		if !taken[number] {
@@ -64,19 +64,35 @@ func Slots(svc *spec.Service, s *Snapshot) []Slot {
 }
 
 // bySeniority puts the slot that is kept first: the lower number; of two containers with one number (a recreation that
-// docker compose did not end) the one that runs, else the one with the shorter name, since temporary names are longer. A
-// dead one comes last.
-func bySeniority(a, b Slot) int {
+// docker compose did not end) the one that runs, else the one with the shorter name, since temporary names are longer. One
+// that nobody needs comes after them, and a dead one last.
+func bySeniority(a, b Slot, all []Container) int {
 	rank := func(s Slot) int {
 		switch {
 		case s.Container.Running():
 			return 0
 		case s.Container.Dead():
+			return 3
+		case Needless(*s.Container, all):
 			return 2
 		}
 		return 1
 	}
 	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(rank(a), rank(b)), cmp.Compare(len(a.Container.Name), len(b.Container.Name)))
+}
+
+// Aside is what the name of a container ends in that a recreation has put aside: no one else gives such a name.
+func Aside(id string) string { return ".old-" + id[:min(12, len(id))] }
+
+// NeverRan says whether a container was created, and no start of it came about.
+func NeverRan(c Container) bool { return c.Status() == "created" && c.StartedAt().IsZero() }
+
+// Needless says whether a container has never run, and has the name of one that a recreation has put aside and that runs, without
+// being the new container of that recreation: it was created while the engine did not show that one, as if there were none.
+func Needless(c Container, all []Container) bool {
+	return NeverRan(c) && slices.ContainsFunc(all, func(other Container) bool {
+		return other.Running() && c.Label(spec.LabelRecreates) != other.ID && other.Service == c.Service && other.Number == c.Number && other.Name == c.Name+Aside(other.ID)
+	})
 }
 
 // twinsLast puts those that are not the first of their number behind all others.

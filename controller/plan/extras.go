@@ -44,7 +44,7 @@ func (p *planner) extra(d drift.Drift, c observe.Container) {
 		p.plan.Notes = append(p.plan.Notes, d.Container+": "+ownContainer)
 		return
 	}
-	nobodys := d.Field == drift.FieldLeftover && (drift.Abandoned(c) || c.Dead())
+	nobodys := d.Field == drift.FieldLeftover && (drift.Abandoned(c, p.Snapshot) || c.Dead())
 	if !p.Prune && !nobodys {
 		p.plan.Notes = append(p.plan.Notes, d.Container+": "+d.Cause)
 		return
@@ -66,11 +66,11 @@ func (p *planner) extra(d drift.Drift, c observe.Container) {
 }
 
 // yields are the conditions that containers which are being removed have gone, as far as this one needs what they hold: a
-// port, an address or a volume. A service that got another name in the file is such a case.
+// name, a port, an address or a volume. A service that got another name in the file is such a case.
 func (p *planner) yields(svc *spec.Service, desired spec.Container) []Wait {
 	var waits []Wait
 	for i := range p.going {
-		if c := &p.going[i]; holdsPort(c, desired) || holdsAddress(c, desired) || len(sharedVolumes(c, svc, p.Stack)) > 0 {
+		if c := &p.going[i]; c.Name == desired.Name || holdsPort(c, desired) || holdsAddress(c, desired) || len(sharedVolumes(c, svc, p.Stack)) > 0 {
 			waits = append(waits, gone(*c))
 		}
 	}

@@ -209,7 +209,7 @@ func finish(pl *place) []Step {
 func (pl *place) temporary() string { return pl.desired.Name + "." + pl.digest() }
 
 // aside is the name of an old container while it waits for the verdict on the new one.
-func (pl *place) aside(old *observe.Container) string { return pl.desired.Name + ".old-" + old.ID[:12] }
+func (pl *place) aside(old *observe.Container) string { return pl.desired.Name + observe.Aside(old.ID) }
 
 // successor is the create request of the new container, with the labels that tie it to the old one.
 func (pl *place) successor(old *observe.Container) *spec.Container {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"composure/controller"
+	"composure/controller/plan"
 	"composure/test/simengine"
 )
 
@@ -55,7 +56,7 @@ func (c *checker) looked(p controller.Pass) {
 	}
 	spent := map[string]time.Time{}
 	for _, h := range p.Plan.Held {
-		if !h.Exhausted || h.Service == "" || p.Elsewhere {
+		if !h.Exhausted || h.Service == "" || p.Elsewhere || explained(h, p.Plan.Held) {
 			continue
 		}
 		spent[h.Service] = time.Now()
@@ -69,6 +70,14 @@ func (c *checker) looked(p controller.Pass) {
 			delete(c.raised, d.Service)
 		}
 	}
+}
+
+// explained says whether a service only waits for another one that is left to people: they are called for that one, and are to
+// see the root cause alone.
+func explained(h plan.Held, all []plan.Held) bool {
+	return slices.ContainsFunc(all, func(other plan.Held) bool {
+		return other.Exhausted && other.Service != "" && strings.HasPrefix(h.Reason, "waits for "+other.Service+" to ")
+	})
 }
 
 // duties are looked at now and then.

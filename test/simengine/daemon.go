@@ -158,9 +158,12 @@ func (e *Engine) leave() {
 
 // comeBack is the daemon's start, whose events only its history has. What has ended meanwhile is found ended, without an
 // event (engine fact 4); without live-restore what still runs is killed, which marks an `unless-stopped` as stopped by hand
-// (engine fact 2). Then policies decide what is started, also of what was down before.
-// The lock is held.
+// (engine fact 2). Then policies decide what is started, also of what was down before. One that runs is not started again, as
+// when two restarts overlap. The lock is held.
 func (e *Engine) comeBack() error {
+	if !e.down {
+		return nil
+	}
 	e.down, e.refusing = false, false
 	e.hub.open()
 	for _, i := range e.ordered() {
