@@ -79,7 +79,7 @@ type part struct {
 var total = regexp.MustCompile(`(\d+) seeds, (\d+) passes, (\d+) calls`)
 
 // chunk is how many seeds a process runs: those that die in a simulation leave what SQLite has taken of memory.
-const chunk = 250
+const chunk = 100
 
 // runAll runs seeds in two processes at a time and keeps what they came to.
 func runAll(ctx context.Context, binary string, seeds int) error {

@@ -13,26 +13,28 @@ func Generate(seed uint64) Scenario {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x436f6d706f737572))}
 	s := Scenario{Name: fmt.Sprintf("seed %d", seed), Seed: seed}
 	g.stack()
-	if g.odds(75) {
+	begun := boot
+	if g.odds(85) {
 		g.step(0, "up")
+		begun = adoption
 	}
-	length, actions, faults := g.between(20*time.Second, 3*time.Minute), 1+g.IntN(3), g.IntN(3)
-	if g.odds(15) {
-		length, actions, faults = 2*length, actions+g.IntN(5), faults+g.IntN(3)
+	length, actions, faults := g.between(20*time.Second, 2*time.Minute), 1+g.IntN(2), g.IntN(3)
+	if g.odds(10) { // much at once
+		length, actions, faults = 3*length, 2+g.IntN(6), g.IntN(4)
 	}
 	for range actions {
-		g.action(boot + g.between(0, length))
+		g.action(begun + g.between(0, length))
 	}
 	for range faults {
-		g.fault(boot + g.between(0, length))
+		g.fault(begun + g.between(0, length))
 	}
 	g.Rand = rand.New(rand.NewPCG(seed, 0x6d616c696365)) // what is added leaves the rest of a seed as it is
 	if g.odds(20) {
-		g.malice(boot + g.between(0, length))
+		g.malice(begun + g.between(0, length))
 	}
 	s.Steps, s.Files = g.steps, g.files()
 	slices.SortStableFunc(s.Steps, func(a, b Step) int { return int(a.At - b.At) })
-	s.End = boot + length + 30*time.Second
+	s.End = begun + length + 30*time.Second
 	return s
 }
 
@@ -92,7 +94,7 @@ func (g *generator) stack() {
 	if g.odds(60) {
 		g.web()
 	}
-	if g.odds(40) {
+	if g.odds(35) {
 		g.worker()
 	}
 	g.policies()
@@ -131,7 +133,7 @@ func (g *generator) api() {
 	if len(needs) > 0 {
 		api.lines = append(api.lines, "depends_on: {"+strings.Join(needs, ", ")+"}")
 	}
-	if g.odds(80) {
+	if g.odds(85) {
 		g.checked(api, 5+5*g.IntN(2))
 	}
 	if g.odds(50) {
@@ -161,7 +163,7 @@ func (g *generator) web() {
 }
 
 func (g *generator) worker() {
-	worker := &service{name: "worker", replicas: 1 + g.IntN(3), lines: []string{"image: sim/worker:1", "volumes: [/scratch]"}}
+	worker := &service{name: "worker", replicas: 1 + g.IntN(2), lines: []string{"image: sim/worker:1", "volumes: [/scratch]"}}
 	worker.lines = append(worker.lines, fmt.Sprintf("scale: %d", worker.replicas))
 	if g.odds(50) {
 		g.checked(worker, 10)
@@ -177,7 +179,7 @@ func (g *generator) worker() {
 // policies decides the stack's policy.
 func (g *generator) policies() {
 	g.policy = fmt.Sprintf("x-composure:\n  remediation: {attempts: %d, stable: %ds, backoff: {initial: %ds, factor: %d, max: 1m, reset: %dm}, stop_grace: %ds}\n",
-		1+g.IntN(3), pick(g, 30, 60, 90), 3*(2+g.IntN(8)), 1+g.IntN(3), 2+g.IntN(3), pick(g, 5, 20, 60))
+		1+g.IntN(3), pick(g, 20, 30, 60), 3*(2+g.IntN(6)), 1+g.IntN(3), 1+g.IntN(3), pick(g, 5, 20, 60))
 	g.policy += "  escalation: {unresolved: 5m, outage: 10m, acknowledge: 5m}\n  notify: [{type: webhook, url: 'http://people.sim/'}]\n"
 	if g.odds(10) {
 		g.policy += "  manual_stop: hold\n"
@@ -241,7 +243,7 @@ func (g *generator) running() *service {
 func (g *generator) action(at time.Duration) {
 	s := g.running()
 	c := pick(g, s.containers()...)
-	long := g.between(10*time.Second, 4*time.Minute)
+	long := g.between(10*time.Second, 150*time.Second)
 	actions := []func(){
 		// applications
 		func() { g.step(at, "crash", s.name, pick(g, 0, 1, 137, 139)) },

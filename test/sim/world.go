@@ -86,8 +86,14 @@ func scratch() string {
 	return ""
 }
 
-// boot is how long a stack has to come up before anything goes wrong.
-const boot = 100 * time.Second
+// boot is how long a stack has to come up before anything goes wrong; adoption is how long Composure may take to know one that runs.
+const (
+	boot     = 100 * time.Second
+	adoption = 40 * time.Second
+)
+
+// longest is how long what the engine is asked for may take: a stop that waits for its grace, executed late.
+const longest = 5 * time.Minute
 
 func (w *world) run(cancel context.CancelFunc) {
 	makeState(filepath.Join(w.dir, "state"))
@@ -105,12 +111,16 @@ func (w *world) run(cancel context.CancelFunc) {
 		w.finish()
 		cancel()
 		w.people.close()
-		time.Sleep(time.Second) // what is being asked of the engine has an end
+		end := time.Second
+		if w.check.broken() { // in the middle of something
+			end = longest
+		}
+		time.Sleep(end)
 		synctest.Wait()
 	}()
-	w.until(boot)
+	w.until(w.boot())
 	if !w.check.converged() {
-		w.check.violated("boot", "the stack does not run %s after the beginning: %s", boot, w.check.why())
+		w.check.violated("boot", "the stack does not run %s after the beginning: %s", w.boot(), w.check.why())
 		return
 	}
 	w.check.booted()
@@ -123,6 +133,14 @@ func (w *world) run(cancel context.CancelFunc) {
 	if w.until(w.End); !w.check.broken() {
 		w.aftermath()
 	}
+}
+
+// boot is when the stack has come up.
+func (s Scenario) boot() time.Duration {
+	if len(s.Steps) > 0 && s.Steps[0].At == 0 {
+		return adoption
+	}
+	return boot
 }
 
 // step makes a line of the script happen.
