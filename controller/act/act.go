@@ -118,7 +118,8 @@ func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, er
 	case plan.ImageBuild:
 		return "", a.Images.Build(ctx, s.Service, a.reporter(job))
 	case plan.Create:
-		return a.Engine.CreateContainer(ctx, s.Target, *s.Create)
+		id, err := a.Engine.CreateContainer(ctx, s.Target, *s.Create)
+		return id, a.unseen(ctx, s.Create, err)
 	}
 	target, err := a.Engine.Container(ctx, s.ID)
 	if errors.Is(err, observe.ErrNotFound) && s.Op == plan.Remove {
@@ -199,6 +200,25 @@ func (a *Actor) alone(ctx context.Context, other string) error {
 		return fmt.Errorf("%w: %s is running, which it is to replace or to be replaced by", ErrStale, c.Name[1:])
 	}
 	return nil
+}
+
+// unseen tells when the name of a new container is another's of the same replica: the job was planned without it, such as when its
+// creation was not answered and it was not listed yet. With it something else is planned.
+func (a *Actor) unseen(ctx context.Context, create *spec.Container, err error) error {
+	var taken *observe.NameTaken
+	if !errors.As(err, &taken) {
+		return err
+	}
+	holder, lost := a.Engine.Container(ctx, taken.Holder)
+	if lost != nil || holder.Config == nil {
+		return err
+	}
+	for _, label := range []string{spec.LabelProject, spec.LabelService, spec.LabelNumber} {
+		if holder.Config.Labels[label] != create.Config.Labels[label] {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrStale, err)
 }
 
 // needed tells what is not there when the engine cannot start a container that was there a moment before: the one whose namespaces

@@ -10,6 +10,7 @@ import (
 
 	"composure/controller/observe"
 	"composure/controller/plan"
+	"composure/spec"
 )
 
 // pair is an engine with the two containers of a recreation.
@@ -17,6 +18,8 @@ type pair struct {
 	Engine
 	running map[string]bool // id → state; absent: there is none
 	started []string
+	labels  map[string]string // of all
+	refused error             // every creation
 }
 
 func (p *pair) Self() string { return "" }
@@ -26,7 +29,11 @@ func (p *pair) Container(_ context.Context, id string) (*container.InspectRespon
 	if !there {
 		return nil, observe.ErrNotFound
 	}
-	return &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: id, Name: "/" + id, State: &container.State{Running: running}}}, nil
+	return &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: id, Name: "/" + id, State: &container.State{Running: running}}, Config: &container.Config{Labels: p.labels}}, nil
+}
+
+func (p *pair) CreateContainer(context.Context, string, spec.Container) (string, error) {
+	return "", p.refused
 }
 
 func (p *pair) Start(_ context.Context, id string) error {
@@ -54,6 +61,30 @@ func TestStartAlone(t *testing.T) {
 		}})
 		if started := slices.Equal(e.started, []string{"new"}); started != c.starts || (err == nil) != c.starts || err != nil && !errors.Is(err, ErrStale) {
 			t.Errorf("%s: started %v, error %v", name, e.started, err)
+		}
+	}
+}
+
+// TestCreateUnseen: a name that another container of the same replica has is no failure of the job: it was planned without it. One that
+// somebody else's container has is.
+func TestCreateUnseen(t *testing.T) {
+	own := map[string]string{spec.LabelProject: "shop", spec.LabelService: "api", spec.LabelNumber: "1"}
+	for name, c := range map[string]struct {
+		holder map[string]string
+		stale  bool
+	}{
+		"the same replica's":     {own, true},
+		"another replica's":      {map[string]string{spec.LabelProject: "shop", spec.LabelService: "api", spec.LabelNumber: "2"}, false},
+		"another stack's":        {map[string]string{spec.LabelProject: "blog", spec.LabelService: "api", spec.LabelNumber: "1"}, false},
+		"of no stack whatsoever": {nil, false},
+	} {
+		taken := &observe.NameTaken{Name: "shop-api-1", Holder: "holder", Err: errors.New("conflict")}
+		e := &pair{running: map[string]bool{"holder": true}, labels: c.holder, refused: taken}
+		err := (&Actor{Engine: e}).Run(t.Context(), plan.Job{Steps: []plan.Step{
+			{Op: plan.Create, Target: "shop-api-1", Create: &spec.Container{Config: &container.Config{Labels: own}}},
+		}})
+		if errors.Is(err, ErrStale) != c.stale || !errors.Is(err, observe.ErrNameTaken) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const grace = 10 * time.Minute
 const forever = 3 * time.Hour
 
 // silence is how long nothing may be done to a converged stack.
-const silence = 90 * time.Second
+const silence = time.Minute
 
 // aftermath is the end of a run: everything that goes wrong is over, what a person did is undone by that person, and the
 // stack has to come to rest, as the file says.

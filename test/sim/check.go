@@ -51,6 +51,7 @@ type checker struct {
 	holder     string               // process that acted last
 	held       time.Time            // when it did
 	editedAt   time.Time            // when the file was last edited
+	late       map[string]bool      // container → a start of it was executed long after it was asked for
 	meddles    bool                 // the next container that is to be restarted is restarted by hand first
 }
 
@@ -71,7 +72,7 @@ type placeState struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, all: map[string]simengine.Facts{}, places: map[string]*placeState{}, byHand: map[string]time.Time{}, planned: map[string]time.Time{}, deploys: map[string]bool{},
-		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, meant: map[string]time.Time{}, forgotten: map[string]bool{}, troubles: map[string]time.Time{},
+		commands: map[*process]bool{}, paused: map[string]time.Time{}, toResume: map[string]bool{}, raised: map[string]raise{}, meant: map[string]time.Time{}, forgotten: map[string]bool{}, late: map[string]bool{}, troubles: map[string]time.Time{},
 	}
 }
 
@@ -217,6 +218,9 @@ func (c *checker) Called(call simengine.Call) {
 	if isRung(call) && c.remediator(call.From) && !c.deploys[call.Of.ID] && !c.forgotten[call.From] {
 		p := c.place(call.Of)
 		p.rungs = append(p.rungs, time.Now())
+	}
+	if call.Op == "start" || call.Op == "restart" {
+		c.late[call.Of.ID] = time.Since(call.Sent) > time.Second
 	}
 	c.raises(call)
 }

@@ -18,9 +18,9 @@ func Generate(seed uint64) Scenario {
 		g.step(0, "up")
 		begun = adoption
 	}
-	length, actions, faults := g.between(20*time.Second, 2*time.Minute), 1+g.IntN(2), g.IntN(3)
+	length, actions, faults := g.between(10*time.Second, 90*time.Second), 1+g.IntN(2), g.IntN(3)
 	if g.odds(10) { // much at once
-		length, actions, faults = 3*length, 2+g.IntN(6), g.IntN(4)
+		length, actions, faults = 4*length, 2+g.IntN(6), g.IntN(4)
 	}
 	for range actions {
 		g.action(begun + g.between(0, length))

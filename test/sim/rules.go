@@ -121,7 +121,7 @@ var stateRules = []struct {
 	broken func(c *checker, h simengine.Happening) string
 }{
 	{"old and new run together", func(c *checker, h simengine.Happening) string {
-		if h.Action != "start" || !c.ours(h.Of) {
+		if h.Action != "start" || !c.ours(h.Of) || c.late[h.Of.ID] { // nobody can take back what the engine does so late
 			return ""
 		}
 		first, _, _ := strings.Cut(h.Of.Name, ".")
