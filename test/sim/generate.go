@@ -19,7 +19,7 @@ func Generate(seed uint64) Scenario {
 		begun = adoption
 	}
 	length, actions, faults := g.between(10*time.Second, 90*time.Second), 1+g.IntN(2), g.IntN(3)
-	if g.odds(10) { // much at once
+	if g.odds(8) { // much at once
 		length, actions, faults = 4*length, 2+g.IntN(6), g.IntN(4)
 	}
 	for range actions {
@@ -29,7 +29,7 @@ func Generate(seed uint64) Scenario {
 		g.fault(begun + g.between(0, length))
 	}
 	g.Rand = rand.New(rand.NewPCG(seed, 0x6d616c696365)) // what is added leaves the rest of a seed as it is
-	if g.odds(20) {
+	if g.odds(15) {
 		g.malice(begun + g.between(0, length))
 	}
 	s.Steps, s.Files = g.steps, g.files()

@@ -227,23 +227,29 @@ func (i *instance) end(code int, quiet bool) {
 
 // inspect is the engine's answer.
 func (i *instance) inspect() container.InspectResponse {
-	state, host, config := i.state, *i.host, *i.config
+	found, host, config := i.changing(), *i.host, *i.config
+	size := int64(0)
+	found.SizeRw, found.HostConfig, found.Config, found.Mounts = &size, &host, &config, i.mounts()
+	return found
+}
+
+// changing is the part of the answer that changes while a container lives.
+func (i *instance) changing() container.InspectResponse {
+	state := i.state
 	if h := i.state.Health; h != nil {
 		own := *h
 		own.Log = slices.Clone(h.Log)
 		state.Health = &own
 	}
-	size := int64(0)
-	networks := map[string]*network.EndpointSettings{}
+	networks := make(map[string]*network.EndpointSettings, len(i.networks))
 	for name, settings := range i.networks {
 		networks[name] = settings.Copy()
 	}
 	return container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{
-			ID: i.id, Name: "/" + i.name, Created: stamp(i.created), Image: i.image, State: &state, HostConfig: &host,
-			RestartCount: i.restarts, Driver: "overlay2", Platform: "linux", SizeRw: &size,
+			ID: i.id, Name: "/" + i.name, Created: stamp(i.created), Image: i.image, State: &state, RestartCount: i.restarts, Driver: "overlay2", Platform: "linux",
 		},
-		Config: &config, NetworkSettings: &container.NetworkSettings{Networks: networks, NetworkSettingsBase: container.NetworkSettingsBase{Ports: i.mapped()}}, Mounts: i.mounts(),
+		NetworkSettings: &container.NetworkSettings{Networks: networks, NetworkSettingsBase: container.NetworkSettingsBase{Ports: i.mapped()}},
 	}
 }
 

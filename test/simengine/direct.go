@@ -20,8 +20,6 @@ type direct struct {
 	next http.RoundTripper
 }
 
-type directKey struct{}
-
 // RoundTrip implements http.RoundTripper.
 func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	if r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/events") || strings.HasSuffix(r.URL.Path, "/logs") {
@@ -38,7 +36,7 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 			response, err = nil, errors.Join(r.Context().Err(), io.EOF)
 		}
 	}()
-	asked := r.WithContext(context.WithValue(r.Context(), directKey{}, caller{d.line, breaks}))
+	asked := r.WithContext(context.WithValue(r.Context(), requestKey{}, request{from: d.line.name, at: time.Now(), breaks: breaks}))
 	u := *r.URL
 	asked.URL, asked.Body = &u, http.NoBody
 	kept := &answered{header: http.Header{}, status: http.StatusOK}
@@ -47,12 +45,6 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 		Status: http.StatusText(kept.status), StatusCode: kept.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
 		Header: kept.header, Body: io.NopCloser(&kept.body), ContentLength: int64(kept.body.Len()),
 	}, nil
-}
-
-// caller is who is answered without a connection.
-type caller struct {
-	line   *Line
-	breaks <-chan struct{} // closed when a connection would break
 }
 
 // answered keeps an answer.
@@ -68,12 +60,12 @@ func (a *answered) WriteHeader(status int)      { a.status = status }
 
 // wait lets a request wait. One without a connection ends with its caller's patience, or where its connection would break.
 func wait(r *http.Request, d time.Duration, until <-chan struct{}) {
-	c, is := r.Context().Value(directKey{}).(caller)
-	if !is && until != nil {
+	breaks := about(r).breaks
+	if breaks == nil && until != nil {
 		<-until
 		return
 	}
-	if !is || until == nil && d < 10*time.Millisecond {
+	if breaks == nil || until == nil && d < 10*time.Millisecond {
 		time.Sleep(d)
 		return
 	}
@@ -86,7 +78,7 @@ func wait(r *http.Request, d time.Duration, until <-chan struct{}) {
 	select {
 	case <-timer:
 	case <-until:
-	case <-c.breaks:
+	case <-breaks:
 		panic(http.ErrAbortHandler)
 	case <-r.Context().Done():
 		panic(http.ErrAbortHandler)

@@ -57,6 +57,10 @@ func (e *Engine) date() string {
 // route serves a kind of request that takes these parameters: any other is not known, and must not be without effect.
 func (e *Engine) route(mux *http.ServeMux, pattern string, serve http.HandlerFunc, parameters ...string) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "" {
+			serve(w, r)
+			return
+		}
 		for name := range r.URL.Query() {
 			if !slices.Contains(parameters, name) {
 				e.mu.Lock()

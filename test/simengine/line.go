@@ -100,8 +100,9 @@ func (c *conn) Close() error {
 
 // request is what the engine knows of a request beside its text.
 type request struct {
-	from string    // name of the caller's line
-	at   time.Time // of its arrival
+	from   string          // name of the caller's line
+	at     time.Time       // of its arrival
+	breaks <-chan struct{} // of one without a connection: closed when that would break; nil: it has one
 }
 
 type (
@@ -114,12 +115,13 @@ func about(r *http.Request) request {
 	return known
 }
 
-// arrived notes who sent a request, and when.
+// arrived notes who sent a request, and when: of one without a connection it is known.
 func arrived(r *http.Request) *http.Request {
+	if about(r).breaks != nil {
+		return r
+	}
 	known := request{at: time.Now()}
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-		known.from = c.line.name
-	} else if c, ok := r.Context().Value(directKey{}).(caller); ok {
 		known.from = c.line.name
 	}
 	return r.WithContext(context.WithValue(r.Context(), requestKey{}, known))

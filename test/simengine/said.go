@@ -8,12 +8,11 @@ import (
 // said is the answer to whoever inspects a container, without its size. What the container was made with is encoded once, and
 // again when a limit or the restart policy has changed: it is most of what there is to say.
 func (i *instance) said() []byte {
-	found := i.inspect()
 	if i.made == nil {
+		found := i.inspect()
 		i.made = [][]byte{encode(found.HostConfig), encode(found.Mounts), encode(found.Config)}
 	}
-	found.SizeRw, found.HostConfig, found.Mounts, found.Config = nil, nil, nil, nil
-	rest := encode(found)
+	rest := encode(i.changing())
 	var text []byte
 	for n, name := range []string{`"HostConfig":`, `"Mounts":`, `"Config":`} { // as they follow; a quote within a text is escaped
 		before, after, _ := bytes.Cut(rest, []byte(name+"null"))
