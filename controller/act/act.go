@@ -119,7 +119,7 @@ func (a *Actor) step(ctx context.Context, job plan.Job, s plan.Step) (string, er
 		return "", a.Images.Build(ctx, s.Service, a.reporter(job))
 	case plan.Create:
 		id, err := a.Engine.CreateContainer(ctx, s.Target, *s.Create)
-		return id, a.unseen(ctx, s.Create, err)
+		return id, a.unseen(ctx, s, s.Create.Config, err)
 	}
 	target, err := a.Engine.Container(ctx, s.ID)
 	if errors.Is(err, observe.ErrNotFound) && s.Op == plan.Remove {
@@ -161,7 +161,7 @@ func (a *Actor) container(ctx context.Context, s plan.Step, target *container.In
 	case plan.Unpause:
 		return a.Engine.Unpause(ctx, s.ID)
 	case plan.Rename:
-		return a.Engine.Rename(ctx, s.ID, s.To)
+		return a.unseen(ctx, s, target.Config, a.Engine.Rename(ctx, s.ID, s.To))
 	case plan.Remove:
 		return a.Engine.Remove(ctx, s.ID, false)
 	case plan.Update:
@@ -202,11 +202,11 @@ func (a *Actor) alone(ctx context.Context, other string) error {
 	return nil
 }
 
-// unseen tells when the name of a new container is another's of the same replica: the job was planned without it, such as when its
-// creation was not answered and it was not listed yet. With it something else is planned.
-func (a *Actor) unseen(ctx context.Context, create *spec.Container, err error) error {
+// unseen tells when the name that a container is to have is another's of the same replica, and the job was planned without that one,
+// such as when its creation or its renaming was not answered and a list did not show it yet. With it something else is planned.
+func (a *Actor) unseen(ctx context.Context, s plan.Step, of *container.Config, err error) error {
 	var taken *observe.NameTaken
-	if !errors.As(err, &taken) {
+	if !errors.As(err, &taken) || taken.Holder == s.Holder || of == nil {
 		return err
 	}
 	holder, lost := a.Engine.Container(ctx, taken.Holder)
@@ -214,7 +214,7 @@ func (a *Actor) unseen(ctx context.Context, create *spec.Container, err error) e
 		return err
 	}
 	for _, label := range []string{spec.LabelProject, spec.LabelService, spec.LabelNumber} {
-		if holder.Config.Labels[label] != create.Config.Labels[label] {
+		if holder.Config.Labels[label] != of.Labels[label] {
 			return err
 		}
 	}

@@ -18,8 +18,8 @@ type pair struct {
 	Engine
 	running map[string]bool // id → state; absent: there is none
 	started []string
-	labels  map[string]string // of all
-	refused error             // every creation
+	labels  map[string]map[string]string // by id
+	refused error                        // every creation and renaming
 }
 
 func (p *pair) Self() string { return "" }
@@ -29,12 +29,14 @@ func (p *pair) Container(_ context.Context, id string) (*container.InspectRespon
 	if !there {
 		return nil, observe.ErrNotFound
 	}
-	return &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: id, Name: "/" + id, State: &container.State{Running: running}}, Config: &container.Config{Labels: p.labels}}, nil
+	return &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: id, Name: "/" + id, State: &container.State{Running: running}}, Config: &container.Config{Labels: p.labels[id]}}, nil
 }
 
 func (p *pair) CreateContainer(context.Context, string, spec.Container) (string, error) {
 	return "", p.refused
 }
+
+func (p *pair) Rename(context.Context, string, string) error { return p.refused }
 
 func (p *pair) Start(_ context.Context, id string) error {
 	p.started = append(p.started, id)
@@ -65,26 +67,32 @@ func TestStartAlone(t *testing.T) {
 	}
 }
 
-// TestCreateUnseen: a name that another container of the same replica has is no failure of the job: it was planned without it. One that
-// somebody else's container has is.
-func TestCreateUnseen(t *testing.T) {
+// TestUnseen: a name that another container of the same replica has is no failure of the job when it was planned without that one.
+// One that somebody else's container has is, and one that was known to be taken.
+func TestUnseen(t *testing.T) {
 	own := map[string]string{spec.LabelProject: "shop", spec.LabelService: "api", spec.LabelNumber: "1"}
 	for name, c := range map[string]struct {
 		holder map[string]string
+		known  string
 		stale  bool
 	}{
-		"the same replica's":     {own, true},
-		"another replica's":      {map[string]string{spec.LabelProject: "shop", spec.LabelService: "api", spec.LabelNumber: "2"}, false},
-		"another stack's":        {map[string]string{spec.LabelProject: "blog", spec.LabelService: "api", spec.LabelNumber: "1"}, false},
-		"of no stack whatsoever": {nil, false},
+		"the same replica's":            {own, "", true},
+		"the same replica's, not known": {own, "old", true},
+		"the same replica's, known":     {own, "holder", false},
+		"another replica's":             {map[string]string{spec.LabelProject: "shop", spec.LabelService: "api", spec.LabelNumber: "2"}, "", false},
+		"another stack's":               {map[string]string{spec.LabelProject: "blog", spec.LabelService: "api", spec.LabelNumber: "1"}, "", false},
+		"of no stack whatsoever":        {nil, "", false},
 	} {
 		taken := &observe.NameTaken{Name: "shop-api-1", Holder: "holder", Err: errors.New("conflict")}
-		e := &pair{running: map[string]bool{"holder": true}, labels: c.holder, refused: taken}
-		err := (&Actor{Engine: e}).Run(t.Context(), plan.Job{Steps: []plan.Step{
-			{Op: plan.Create, Target: "shop-api-1", Create: &spec.Container{Config: &container.Config{Labels: own}}},
-		}})
-		if errors.Is(err, ErrStale) != c.stale || !errors.Is(err, observe.ErrNameTaken) {
-			t.Errorf("%s: %v", name, err)
+		for _, s := range []plan.Step{
+			{Op: plan.Create, Target: "shop-api-1", Create: &spec.Container{Config: &container.Config{Labels: own}}, Holder: c.known},
+			{Op: plan.Rename, Target: "new", ID: "new", To: "shop-api-1", Holder: c.known},
+		} {
+			e := &pair{running: map[string]bool{"new": false, "holder": true}, labels: map[string]map[string]string{"new": own, "holder": c.holder}, refused: taken}
+			err := (&Actor{Engine: e}).Run(t.Context(), plan.Job{Steps: []plan.Step{s}})
+			if errors.Is(err, ErrStale) != c.stale || !errors.Is(err, observe.ErrNameTaken) {
+				t.Errorf("%s, %s: %v", s.Op, name, err)
+			}
 		}
 	}
 }

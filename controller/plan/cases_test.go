@@ -58,6 +58,33 @@ func TestCompute(t *testing.T) {
 	fixture.Golden(t, "testdata/plan/*.txtar", "plan", *update, compute)
 }
 
+// TestHolder: each new name is planned with whoever was seen to have it.
+func TestHolder(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/plan/edited.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(t, t.TempDir(), archive)
+	var got [][2]string
+	for _, j := range plan.Compute(in).Jobs {
+		for _, s := range j.Steps {
+			switch s.Op {
+			case plan.Create, plan.Rename:
+				got = append(got, [2]string{s.String(), s.Holder})
+			}
+		}
+	}
+	old := in.Snapshot.Containers[0]
+	want := [][2]string{
+		{"create app-web-1.9e271789 (with the volumes of app-web-1)", ""},
+		{"rename app-web-1 to app-web-1.old-591757e1063f", ""},
+		{"rename app-web-1.9e271789 to app-web-1", old.ID},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // compute runs one case, twice: the same input gives the same plan.
 func compute(t *testing.T, archive *txtar.Archive) string {
 	t.Helper()

@@ -93,6 +93,7 @@ func Compute(in Input) Plan {
 		}
 	}
 	p.definitions()
+	p.holders()
 	if p.impossible && p.Deploy { // half a deployment is worse than none
 		p.plan.Jobs = nil
 	}
@@ -109,6 +110,25 @@ type planner struct {
 	broken      map[string]bool          // key of a place → its container does not work: another try to replace it takes nothing down
 	going       []observe.Container      // being removed
 	impossible  bool                     // a service is wanted in a way that no engine, or not this one, can honour
+}
+
+// holders notes for each new name who has it. A name that turns out to be another's was planned without that one; one that does not
+// get free was not.
+func (p *planner) holders() {
+	ids := map[string]string{}
+	for _, c := range p.Snapshot.Containers {
+		ids[c.Name] = c.ID
+	}
+	for _, j := range p.plan.Jobs {
+		for i, s := range j.Steps {
+			switch s.Op {
+			case Create:
+				j.Steps[i].Holder = ids[s.Target]
+			case Rename:
+				j.Steps[i].Holder = ids[s.To]
+			}
+		}
+	}
 }
 
 // service plans one service: its image, then each of its slots.

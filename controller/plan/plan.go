@@ -51,6 +51,7 @@ type Step struct {
 	Detail string // what a person wants to know of it, such as "memory 256 MiB"
 	Waits  []Wait // what must be true first and is not; the job stops before this step until it is
 	Expect Expect // what the target must still be right before the call (safety rule 4)
+	Holder string // create and rename: id of the container that was seen with the new name; empty: none was
 	Beside string // start: id of the other container of its recreation, which must not be running right before; empty: there is none
 
 	Network  *spec.Network

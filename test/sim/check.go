@@ -65,7 +65,8 @@ type raise struct {
 // placeState is what has become of one replica of a service.
 type placeState struct {
 	well      time.Time   // since when it runs well; zero: it does not
-	rungs     []time.Time // restarts and kills by the remediator since it was last stable
+	rungs     []time.Time // when the restarts and kills by the remediator were asked for, in order, since its budget last began anew
+	anew      time.Time   // when that was
 	completed bool        // a one-shot that has ended with 0
 }
 
@@ -109,7 +110,7 @@ func (c *checker) file(stack *spec.Stack, n int) {
 	if stack.Policy.Deploy == "auto" { // a deployment that somebody asked for: its budgets are its own
 		c.editedAt = time.Now()
 		for _, p := range c.places {
-			p.rungs = nil
+			p.beginAnew(c.editedAt)
 		}
 	}
 	c.mu.Unlock()
@@ -184,6 +185,24 @@ func (c *checker) place(f simengine.Facts) *placeState {
 	return c.places[key]
 }
 
+// took notes a rung by when it was asked for: so does the budget, and the engine may execute it long after, when its process is dead
+// and the next one has taken rungs, or even after the budget began anew.
+func (p *placeState) took(sent time.Time) {
+	if sent.After(p.anew) {
+		p.rungs = append(p.rungs, sent)
+		slices.SortFunc(p.rungs, time.Time.Compare)
+	}
+}
+
+// before are the rungs that were asked for before a time.
+func (p *placeState) before(sent time.Time) []time.Time {
+	n, _ := slices.BinarySearchFunc(p.rungs, sent, time.Time.Compare)
+	return p.rungs[:n]
+}
+
+// beginAnew gives a replica its whole budget back, as of a time.
+func (p *placeState) beginAnew(at time.Time) { p.rungs, p.anew = nil, at }
+
 func (c *checker) ours(f simengine.Facts) bool { return f.Project == c.stack.Name }
 
 // answers says whether some container of a service runs. The engine's lock is held.
@@ -216,8 +235,7 @@ func (c *checker) Called(call simengine.Call) {
 		}
 	}
 	if isRung(call) && c.remediator(call.From) && !c.deploys[call.Of.ID] && !c.forgotten[call.From] {
-		p := c.place(call.Of)
-		p.rungs = append(p.rungs, time.Now())
+		c.place(call.Of).took(call.Sent)
 	}
 	if call.Op == "start" || call.Op == "restart" {
 		c.late[call.Of.ID] = time.Since(call.Sent) > time.Second

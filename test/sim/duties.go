@@ -143,11 +143,15 @@ func twoAtOnce(c *checker, call simengine.Call) string {
 // tooSoon holds the restarts and kills of one replica against its backoff.
 func tooSoon(c *checker, call simengine.Call) string {
 	svc, p := c.service(call.Of.Service), c.place(call.Of)
-	if !isRung(call) || !c.remediator(call.From) || !c.ours(call.Of) || c.deploys[call.Of.ID] || svc == nil || len(p.rungs) == 0 {
+	if !isRung(call) || !c.remediator(call.From) || !c.ours(call.Of) || c.deploys[call.Of.ID] || svc == nil {
 		return ""
 	}
-	last, policy := p.rungs[len(p.rungs)-1], svc.Policy.Remediation.Backoff
-	wait := min(policy.Max, time.Duration(float64(policy.Initial)*math.Pow(policy.Factor, float64(len(p.rungs)-1))))
+	taken := p.before(call.Sent)
+	if len(taken) == 0 {
+		return ""
+	}
+	last, policy := taken[len(taken)-1], svc.Policy.Remediation.Backoff
+	wait := min(policy.Max, time.Duration(float64(policy.Initial)*math.Pow(policy.Factor, float64(len(taken)-1))))
 	least := wait*8/10 - time.Second // a fifth of jitter
 	if since := call.Sent.Sub(last); since < least && !c.excused(last.Add(-settled), "engine") {
 		return fmt.Sprintf("%s after the last one, backoff %s", since, wait)

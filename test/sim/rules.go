@@ -98,13 +98,14 @@ func overBudget(c *checker, call simengine.Call) string {
 		return ""
 	}
 	policy := svc.Policy.Remediation
-	beyond := len(p.rungs) - policy.Attempts
+	taken := p.before(call.Sent)
+	beyond := len(taken) - policy.Attempts
 	if beyond < 0 {
 		return ""
 	}
 	wait := time.Duration(float64(policy.Backoff.Reset) * math.Pow(2, float64(beyond)))
-	if since := call.Sent.Sub(p.rungs[len(p.rungs)-1]); since < wait-time.Second {
-		return fmt.Sprintf("attempt %d, budget %d, %s after the last one, reset %s", len(p.rungs)+1, policy.Attempts, since, policy.Backoff.Reset)
+	if since := call.Sent.Sub(taken[len(taken)-1]); since < wait-time.Second {
+		return fmt.Sprintf("attempt %d, budget %d, %s after the last one, reset %s", len(taken)+1, policy.Attempts, since, policy.Backoff.Reset)
 	}
 	return ""
 }
@@ -160,8 +161,11 @@ func (c *checker) moment() {
 			continue
 		}
 		p, svc := c.place(f), c.service(f.Service)
-		if svc != nil && !p.well.IsZero() && time.Since(p.well) >= svc.Policy.Remediation.Stable-5*time.Second {
-			p.rungs = nil
+		if svc == nil || p.well.IsZero() {
+			continue
+		}
+		if stable := p.well.Add(svc.Policy.Remediation.Stable - 5*time.Second); !time.Now().Before(stable) {
+			p.beginAnew(stable)
 		}
 	}
 	c.duties()
