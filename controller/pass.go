@@ -315,7 +315,7 @@ func outcome(err error) plan.Outcome {
 		return plan.Done
 	case errors.Is(err, observe.ErrImageMissing): // not in the registry either: looking again does not change that
 		return plan.Failure
-	case errors.Is(err, act.ErrStale), errors.Is(err, observe.ErrNotFound):
+	case errors.Is(err, act.ErrStale), errors.Is(err, observe.ErrNotFound), errors.Is(err, observe.ErrNetworkTwice): // the second one was not there yet
 		return plan.Stale
 	case errors.Is(err, observe.ErrNoAnswer), errors.Is(err, context.Canceled):
 		return plan.Unknown

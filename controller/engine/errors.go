@@ -34,6 +34,7 @@ var meanings = []struct {
 	{regexp.MustCompile(`(bind|listen|host port).*: address already in use`), observe.ErrPortInUse}, // the host's kernel
 	{regexp.MustCompile(`Address already in use`), observe.ErrAddressTaken},                         // libnetwork's IPAM
 	{regexp.MustCompile(`(?i)network \S+ not found`), observe.ErrNetworkMissing},                    // also at start, years after create
+	{regexp.MustCompile(`network \S+ is ambiguous`), observe.ErrNetworkTwice},
 	{regexp.MustCompile(`(?i)no such image|manifest .*unknown|repository name not known|manifest for .* not found`), observe.ErrImageMissing},
 	{regexp.MustCompile(`(?i)unauthorized|authentication required|no basic auth credentials|pull access denied|access to the resource is denied`), observe.ErrDenied},
 	{regexp.MustCompile(`exec: "|exec format error|exec user process|stat \S+: no such file or directory: unknown$`), observe.ErrBadCommand},

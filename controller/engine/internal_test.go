@@ -49,8 +49,9 @@ func TestClassify(t *testing.T) {
 		"driver failed programming external connectivity on endpoint web (a1): Bind for 0.0.0.0:80 failed: port is already allocated":                               observe.ErrPortAllocated,
 		"driver failed programming external connectivity on endpoint web (a1): Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use": observe.ErrPortInUse,
 		`OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "x": executable file not found in $PATH: unknown`:              observe.ErrBadCommand,
-		"Address already in use":        observe.ErrAddressTaken,
-		"network app_default not found": observe.ErrNetworkMissing,
+		"Address already in use":                                                          observe.ErrAddressTaken,
+		"network app_default not found":                                                   observe.ErrNetworkMissing,
+		"2 matches found based on name: network app_default is ambiguous":                 observe.ErrNetworkTwice,
 		"Head http://127.0.0.1:5000/v2/app/manifests/1: no basic auth credentials":        observe.ErrDenied,
 		"manifest for 127.0.0.1:5000/app:2 not found: manifest unknown: manifest unknown": observe.ErrImageMissing,
 		// 26 to 29

@@ -31,6 +31,8 @@ var (
 	ErrAddressTaken = errors.New("address taken on the network")
 	// ErrBadCommand: the container's command cannot be executed.
 	ErrBadCommand = errors.New("command cannot be executed")
+	// ErrNetworkTwice: there are several networks of the name. The engine makes two when it is asked for both at one time.
+	ErrNetworkTwice = errors.New("several networks of this name")
 	// ErrConflict: the object's state forbids the operation.
 	ErrConflict = errors.New("conflict with the object's state")
 )

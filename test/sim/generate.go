@@ -375,6 +375,14 @@ func (g *generator) malice(at time.Duration) {
 			s = other
 		}
 	}
+	if g.odds(25) { // ill again before it is proven well
+		for range 5 {
+			long := g.between(20*time.Second, 40*time.Second)
+			g.step(at, "afflict", s.name, sick, long, 0)
+			at += long + g.between(15*time.Second, time.Minute)
+		}
+		return
+	}
 	g.step(at, "afflict", s.name, sick, 5*time.Minute, 0)
 	kinds := []func(){
 		func() { g.step(at, "meddle") },
