@@ -163,7 +163,7 @@ func (g *generator) web() {
 }
 
 func (g *generator) worker() {
-	worker := &service{name: "worker", replicas: 1 + g.IntN(2), lines: []string{"image: sim/worker:1", "volumes: [/scratch]"}}
+	worker := &service{name: "worker", replicas: 1 + g.IntN(3), lines: []string{"image: sim/worker:1", "volumes: [/scratch]"}}
 	worker.lines = append(worker.lines, fmt.Sprintf("scale: %d", worker.replicas))
 	if g.odds(50) {
 		g.checked(worker, 10)
@@ -239,6 +239,16 @@ func (g *generator) running() *service {
 	}
 }
 
+// publisher is the container that publishes the port; none does: another one.
+func (g *generator) publisher(other string) string {
+	for _, s := range g.services {
+		if s.port != "" {
+			return s.containers()[0]
+		}
+	}
+	return other
+}
+
 // action is something that people, hosts or applications do.
 func (g *generator) action(at time.Duration) {
 	s := g.running()
@@ -283,8 +293,8 @@ func (g *generator) action(at time.Duration) {
 				g.step(at+long, "docker", "unpause", c)
 			}
 		},
-		func() { g.step(at, "foreign", "thief", "7001"); g.step(at, "docker", "restart", c) },
-		func() { g.step(at, "hostport", "7001", long); g.step(at, "docker", "restart", c) },
+		func() { g.step(at, "foreign", "thief", "7001"); g.step(at, "docker", "restart", g.publisher(c)) },
+		func() { g.step(at, "hostport", "7001", long); g.step(at, "docker", "restart", g.publisher(c)) },
 		// people with composure
 		func() {
 			who := pick(g, "", s.name)

@@ -3,6 +3,7 @@ package sim
 import (
 	"log/slog"
 	"slices"
+	"testing/synctest"
 	"time"
 
 	"composure/controller/engine"
@@ -42,6 +43,7 @@ func (w *world) up() {
 			return true
 		})
 		time.Sleep(500 * time.Millisecond)
+		synctest.Wait() // for what happens at this moment
 	}
 }
 
