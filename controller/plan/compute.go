@@ -201,8 +201,11 @@ func (p *planner) slot(pl *place) bool {
 			return false
 		}
 		if r.replaces && !r.settles && pl.moving != "" {
-			p.queue(pl, "replicas are replaced one at a time; ")
-			return false
+			if pl.slot.Replaced == nil || !p.failed(pl.moving) {
+				p.queue(pl, "replicas are replaced one at a time; ")
+				return false
+			}
+			r, cause = goBack, "a recreation was begun, and "+title(pl.moving)+" failed" // half done, nothing may run at all
 		}
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: r.kind(pl), Cause: cause, Steps: r.steps(pl)}, r.tries)
 		return r.replaces
@@ -246,11 +249,16 @@ func (p *planner) leaveAlone(key, service, subject, why string) {
 
 // queue holds a replica until the one before it is done with. What has just failed with one is not given to the others.
 func (p *planner) queue(pl *place, why string) {
-	if slices.ContainsFunc(p.plan.Held, func(h Held) bool { return h.Final && h.Key == pl.moving }) {
+	if p.failed(pl.moving) {
 		p.final(pl.key, pl.svc.Name, "left as it is, since "+title(pl.moving)+" failed")
 		return
 	}
 	p.wait(pl.key, pl.svc.Name, why+"after "+title(pl.moving), time.Time{})
+}
+
+// failed says whether a replica is held for good.
+func (p *planner) failed(key string) bool {
+	return slices.ContainsFunc(p.plan.Held, func(h Held) bool { return h.Final && h.Key == key })
 }
 
 // try adds a job unless its attempts are used up, its backoff runs, or what it waits for will not come.

@@ -25,11 +25,14 @@ type remedy struct {
 	perSpec  bool // an attempt counts for the exact desired container only, so that an edited file is tried anew
 }
 
+// goBack ends a recreation by the old container.
+var goBack = remedy{name: "undo", applies: undoes, steps: undo, tries: 5, replaces: true, settles: true, perSpec: true}
+
 // remedies are tried from the top; the first that applies is planned. What was begun is ended first (undo, finish,
 // continue), with more tries than what is begun: half done, nothing may run at all. Then what cannot be repaired in place
 // is made anew, then come the cheap repairs.
 var remedies = []remedy{
-	{name: "undo", applies: undoes, steps: undo, tries: 5, replaces: true, settles: true, perSpec: true},
+	goBack,
 	{name: "revert", applies: outdated, steps: undo, tries: 5, replaces: true},
 	{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true},
 	{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true},

@@ -239,6 +239,9 @@ func (g *generator) running() *service {
 	}
 }
 
+// soon is before Composure has started again what has ended.
+const soon = 5 * time.Millisecond
+
 // publisher is the container that publishes the port; none does: another one.
 func (g *generator) publisher(other string) string {
 	for _, s := range g.services {
@@ -293,8 +296,8 @@ func (g *generator) action(at time.Duration) {
 				g.step(at+long, "docker", "unpause", c)
 			}
 		},
-		func() { g.step(at, "foreign", "thief", "7001"); g.step(at, "docker", "restart", g.publisher(c)) },
-		func() { g.step(at, "hostport", "7001", long); g.step(at, "docker", "restart", g.publisher(c)) },
+		func() { g.step(at, "docker", "kill", g.publisher(c)); g.step(at+soon, "foreign", "thief", "7001") },
+		func() { g.step(at, "docker", "kill", g.publisher(c)); g.step(at+soon, "hostport", "7001", long) },
 		// people with composure
 		func() {
 			who := pick(g, "", s.name)
