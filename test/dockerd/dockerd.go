@@ -70,11 +70,11 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.New("a private Docker daemon needs root: run this as root")
 	}
 	removeStale()
-	dir, err := os.MkdirTemp("", prefix)
+	dir, file, err := claim()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), dir: dir}
+	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), dir: dir, lock: file}
 	if err := e.begin(o); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -82,10 +82,6 @@ func New(o Options) (*Engine, error) {
 }
 
 func (e *Engine) begin(o Options) error {
-	var err error
-	if e.lock, err = lock(e.dir); err != nil {
-		return err
-	}
 	if err := e.unshare(); err != nil {
 		return err
 	}

@@ -15,15 +15,30 @@ import (
 // prefix of the directories, and of the control groups, of all private daemons.
 const prefix = "cmpsr-dockerd-"
 
-// lock marks a directory as used, for as long as the file is open.
-func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// claim makes a directory that is in use for as long as the file is open. The file has its name only once it is locked: a
+// directory without it is just being made.
+func claim() (string, *os.File, error) {
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return "", nil, err
+	}
+	made := filepath.Join(dir, "lock.new")
+	f, err := lock(made, os.O_CREATE|os.O_EXCL)
+	if err == nil {
+		err = os.Rename(made, filepath.Join(dir, "lock"))
+	}
+	return dir, f, err
+}
+
+// lock opens and locks a file, unless another process, or another open file of this one, holds it.
+func lock(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }
@@ -32,10 +47,7 @@ func lock(dir string) (*os.File, error) {
 func removeStale() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
 	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "lock")); err != nil {
-			continue // it is just being made
-		}
-		if f, err := lock(dir); err == nil {
+		if f, err := lock(filepath.Join(dir, "lock"), 0); err == nil {
 			_ = remove(dir)
 			f.Close()
 		}
