@@ -34,6 +34,7 @@ func newReconcile(a *app) *cobra.Command {
 be, start what is down, and wait until everything runs, is healthy, and stays so.
 
 A recreation keeps the old container until the new one is proven, and goes back to it when the new one fails.
+With SERVICE, what shares a network of one, or depends on it with "restart: true", follows when it was made anew.
 Volumes are never removed. Orphans and surplus replicas are reported, and removed only with --prune.
 
 Exit status: 0 converged, 1 not converged (the reason is said for each service), 2 error.`,

@@ -25,7 +25,8 @@ func newRestart(a *app) *cobra.Command {
 
 --graceful gives the service its stop_grace_period, else 60 s. --hard keeps logs and state, kills, and makes the
 container anew with the same volumes and the same image; when the new container fails, the old one is put back.
-What the compose file says now is not deployed. The attempt counts against the service's budget.
+What the compose file says now is not deployed. The attempt counts against the service's budget. What shares a network of
+the service, or depends on it with "restart: true", is restarted after it, or made anew where it has to be.
 
 Exit status: 0 restarted and well, 1 not (the reason is said), 2 error.`,
 		Example:           "  composure restart api\n  composure restart api --hard --reason \"stuck after the network change\"",
@@ -108,19 +109,20 @@ func (s *session) asked(ctx context.Context, f byHandFlags, rung string, service
 }
 
 // losesNothing refuses to make a container anew when that would drop what it wrote outside its volumes, or would deploy
-// an edited file because nobody knows what was applied before.
+// an edited file because nobody knows what was applied before. What shares a namespace of the container is made anew with it.
 func (s *session) losesNothing(ctx context.Context, f byHandFlags, want restored, config controller.Config) error {
 	seen, err := controller.New(config).Look(ctx)
 	if err != nil {
 		return err
 	}
+	anew := plan.Uprooted(want.stack, config.Services)
 	for _, d := range seen.Drift.Drifts {
-		if !want.known && config.Services[d.Service] && d.Remedy == drift.RemedyRecreate {
+		if !want.known && anew[d.Service] && d.Remedy == drift.RemedyRecreate {
 			return fmt.Errorf("%s differs from the file (%s) and what was last applied is not on record: a hard restart would deploy the file; `composure reconcile --once` does that", d.Service, d.Field)
 		}
 	}
 	for _, c := range seen.Snapshot.Containers {
-		if f.force || !config.Services[c.Service] {
+		if f.force || !anew[c.Service] {
 			continue
 		}
 		written, err := s.eng.WritableSize(ctx, c.ID)

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -117,6 +118,11 @@ const sharing = "container:"
 // shares says whether both modes take the namespace of a container: they differ in which one.
 func shares(desired, observed string) bool {
 	return strings.HasPrefix(desired, sharing) && strings.HasPrefix(observed, sharing)
+}
+
+// Uprooted says whether a drift is that the container whose namespace is shared was made anew.
+func Uprooted(d Drift) bool {
+	return slices.Contains([]string{"network_mode", "ipc", "pid"}, d.Field) && shares(d.Desired, d.Observed)
 }
 
 // shared shortens the id of the container that a namespace is shared with.

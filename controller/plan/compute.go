@@ -25,7 +25,7 @@ type Input struct {
 	History  []Attempt            // of this run or incident, oldest first
 	Deploy   bool                 // the deployment verb: the file is applied as it is, images are fetched
 	Prune    bool                 // orphans and surplus replicas are removed
-	Services map[string]bool      // only these; nil: all
+	Services map[string]bool      // only these, and in a command what follows them; nil: all
 	TakeOver bool                 // the stack moves to this project directory
 	Asked    map[string]Asked     // by service: a rung that a person asks for, and nothing else is done to it; nil: no command by hand
 	Tries    int                  // failed attempts of one kind before it is held for good; at least 1
@@ -87,9 +87,16 @@ func Compute(in Input) Plan {
 	p.networks()
 	p.volumes()
 	p.extras()
+	followers := map[string]bool{}
+	if in.Deploy || in.Asked != nil {
+		followers = Followers(in.Stack, in.Services)
+	}
 	for _, svc := range Order(in.Stack) {
-		if in.Services == nil || in.Services[svc.Name] {
+		switch {
+		case in.Services == nil || in.Services[svc.Name]:
 			p.service(svc)
+		case followers[svc.Name]:
+			p.follow(svc)
 		}
 	}
 	p.definitions()
@@ -169,7 +176,7 @@ func (p *planner) slot(pl *place) bool {
 		return false
 	}
 	alone := p.handsOff(pl)
-	if alone != "" && !p.Deploy {
+	if alone != "" && !p.Deploy && !pl.follows {
 		p.leaveAlone(pl.key, pl.svc.Name, "", alone)
 		return false
 	}
@@ -188,7 +195,11 @@ func (p *planner) slot(pl *place) bool {
 	if asked, byHand := p.Asked[pl.svc.Name]; byHand && pl.slot.Replaced == nil { // else a recreation is ended first
 		return p.byHand(pl, asked)
 	}
-	for _, r := range remedies {
+	fitting := remedies
+	if pl.follows {
+		fitting = following
+	}
+	for _, r := range fitting {
 		if r.deploys && !p.Deploy && !(r.restores && p.Restoring && !p.stoppedByHand(pl)) {
 			continue
 		}
@@ -209,6 +220,9 @@ func (p *planner) slot(pl *place) bool {
 		}
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: r.kind(pl), Cause: cause, Steps: r.steps(pl)}, r.tries)
 		return r.replaces
+	}
+	if pl.follows {
+		return p.keepsUp(pl)
 	}
 	return p.await(pl)
 }

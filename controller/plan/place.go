@@ -26,6 +26,7 @@ type place struct {
 	moving   string        // key of another slot of the service that is being replaced now
 	history  []Attempt     // of this key
 	renewed  string        // dependency made anew in this run, after which this service is to be restarted
+	follows  bool          // the command is not about it, but about what it depends on
 	joins    bool          // the services whose namespaces it shares have proven that they run
 	deploy   bool
 	hangs    bool               // the application is deadlocked: its stacks are worth a dump

@@ -204,7 +204,14 @@ func ails(pl *place) string {
 // severed: it runs with what is left of a network whose owner was started again. No healthcheck need tell, and nothing but
 // a restart helps: so healing does it, too, once the owner has proven that it stays. A deployment does it as any restart.
 func severed(pl *place) string {
-	if pl.deploy || pl.slot.Replaced != nil || !pl.joins {
+	if pl.deploy {
+		return ""
+	}
+	return cutOff(pl)
+}
+
+func cutOff(pl *place) string {
+	if pl.slot.Replaced != nil || !pl.joins {
 		return ""
 	}
 	for _, d := range pl.all(drift.RemedyRestart, func(d drift.Drift) bool { return d.Field == drift.FieldSevered }) {

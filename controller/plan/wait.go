@@ -106,7 +106,7 @@ func (p *planner) renewed(svc *spec.Service, c *observe.Container) string {
 			continue
 		}
 		acted := slices.ContainsFunc(p.History, func(a Attempt) bool {
-			return a.Service == d.Service && a.Outcome == Done && slices.Contains([]string{"recreate", "restart"}, verb(a.Kind))
+			return a.Service == d.Service && a.Outcome == Done && slices.Contains([]string{"recreate", "restart", Graceful, Hard}, verb(a.Kind))
 		})
 		if on := observe.Current(other, p.Snapshot); acted && on != nil && on.StartedAt().After(c.StartedAt()) {
 			return d.Service

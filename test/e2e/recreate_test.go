@@ -209,6 +209,49 @@ func TestFollowers(t *testing.T) {
 	p.sameAfterCompose()
 }
 
+// TestFollowersOfOne: a command about one service leaves nobody cut off from its network.
+func TestFollowersOfOne(t *testing.T) {
+	t.Parallel()
+	p := newStack(t, "follow-one", web+`    hostname: first
+  side:
+    image: composure-test/busybox:1
+    command: [sleep, "1000"]
+    restart: always
+    stop_signal: SIGKILL
+    network_mode: service:web
+  asks:
+    image: composure-test/busybox:1
+    command: [sleep, "1000"]
+    restart: always
+    stop_signal: SIGKILL
+    depends_on: {web: {condition: service_started, restart: true}}
+  stays:
+    image: composure-test/busybox:1
+    command: [sleep, "1000"]
+    restart: always
+    stop_signal: SIGKILL
+    depends_on: [web]
+`)
+	p.converge()
+	started := func(service string) string { return p.inspect(p.container(service)).State.StartedAt }
+	stays := started("stays")
+	p.edit("hostname: first", "hostname: second")
+	for _, command := range [][]string{{"restart", "web"}, {"restart", "web", "--hard", "--force"}, once("web")} {
+		asks := started("asks")
+		p.wants(0, command)
+		if p.docker("exec", p.container("side"), "cat", "/proc/net/route") == p.docker("exec", p.container("side"), "head", "-n", "1", "/proc/net/route") {
+			t.Errorf("composure %v: side has no network", command)
+		}
+		if started("asks") == asks {
+			t.Errorf("composure %v: asks depends on web with restart: true, and was not restarted", command)
+		}
+	}
+	if started("stays") != stays {
+		t.Error("stays was restarted")
+	}
+	p.wants(0, []string{"drift"})
+}
+
 // slow is a service that does not stop before its grace period is over: long enough to look at a run from outside.
 const slow = `
 services:
