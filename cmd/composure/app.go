@@ -50,6 +50,8 @@ type outside struct {
 	stamp  func() string                             // changes with what that driver writes
 	calls  func(http.RoundTripper) http.RoundTripper // stands before the engine's transport
 
+	seats *seating // instead of what processes of this machine say; nil with engine: nobody is asked
+
 	// stirs tells of what is written in a directory, as stirs does.
 	stirs func(ctx context.Context, dir string, log *slog.Logger) <-chan struct{}
 

@@ -281,6 +281,7 @@ func (a *app) openHealMemory(ctx context.Context, eng *engine.Engine, engineID s
 		Buffered: buffered, eng: eng, engine: engineID, stack: key, name: stack.Name, dir: dir, owner: store.ThisProcess(remediator), log: log,
 		why: "not taken yet", nudge: make(chan struct{}, 1), measure: a.outside.measure, made: a.images(eng), models: models{from: a.outside.model},
 	}
+	m.seat = &seat{seats: a.seats(), own: occupies(key, db, remediator), warn: func(text string) { log.Warn("not alone", "reason", text) }}
 	if m.measure == nil {
 		m.measure = a.examiner(eng).Measure
 	}
@@ -307,6 +308,7 @@ func (m *healMemory) deliver(ctx context.Context, channels []spec.Notifier) (err
 // close gives back the lease and writes what waits.
 func (m *healMemory) close(ctx context.Context) {
 	m.release(context.WithoutCancel(ctx))
+	m.seat.give()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := errors.Join(m.Buffered.Close(ctx), m.Store().Close()); err != nil {

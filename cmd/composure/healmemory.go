@@ -31,6 +31,7 @@ type healMemory struct {
 	dir    string      // state directory
 	file   *spec.Stack // as the files say now: what reports refer to
 	owner  store.Owner
+	seat   *seat // nil: none is needed
 	log    *slog.Logger
 
 	measure func(ctx context.Context, stack *spec.Stack, snapshot *observe.Snapshot, service string) observe.Measurement
@@ -149,6 +150,10 @@ func (m *healMemory) tendLease(ctx context.Context, renew bool) {
 // take takes the lease, or says why it cannot. What others did while they had it is read first, such as a deployment: what is in
 // memory after an outage of the store would undo it.
 func (m *healMemory) take(ctx context.Context) error {
+	if err := m.seat.take(); err != nil {
+		m.why = err.Error()
+		return err
+	}
 	lease, err := m.Store().Acquire(ctx, m.stack, m.owner, leaseTTL)
 	m.taken = time.Now()
 	if err != nil {
@@ -224,6 +229,12 @@ func (m *healMemory) Begin(ctx context.Context, job plan.Job, at time.Time) (str
 	defer m.mu.Unlock()
 	if m.lease == nil {
 		return "", fmt.Errorf("the stack is not leased to this process: %s", m.why)
+	}
+	if err := m.seat.take(); err != nil {
+		m.log.Warn("the stack is watched, and nothing is done to it until it is free", "reason", err)
+		err = errors.Join(err, m.lease.Release(ctx))
+		m.lease, m.why = nil, err.Error()
+		return "", err
 	}
 	attempt, err := intent(m.stack, job, at)
 	if err == nil {

@@ -81,15 +81,20 @@ Exit status: 0 all look in time, 1 one does not or there is none, 2 error.`,
 }
 
 func (a *app) health(format string, now time.Time) error {
-	found, err := readPulses(pulseDir(), a.project)
-	if err != nil {
-		return err
+	found := []pulse{}
+	for _, dir := range pulseDirs() {
+		some, err := readPulses(dir, a.project)
+		if err != nil {
+			return err
+		}
+		found = append(found, some...)
 	}
 	healthy := len(found) > 0
 	for i := range found {
 		found[i].Healthy = found[i].alive(now) && found[i].Ended == ""
 		healthy = healthy && found[i].Healthy
 	}
+	var err error
 	if format == "json" {
 		err = writeJSON(a.stdout, map[string]any{"schema": "composure.health/v1", "healthy": healthy, "remediators": found})
 	} else {
@@ -135,6 +140,17 @@ func readPulse(file string) (pulse, error) {
 	return p, err
 }
 
+// pulseDirs are where this process finds pulses: in its own directory, and a person in that of the system, which everybody may read.
+func pulseDirs() []string {
+	if os.Geteuid() == 0 {
+		return []string{pulseDir()}
+	}
+	return []string{pulseDir(), systemPulses}
+}
+
+// systemPulses is the directory of the system's services.
+const systemPulses = "/run/composure"
+
 // pulseDir is the directory for what lives as long as the machine or the container runs: the one that systemd made for
 // the unit, else the usual one of the system, of the user's session, or of nobody.
 func pulseDir() string {
@@ -142,7 +158,7 @@ func pulseDir() string {
 		return first
 	}
 	if os.Geteuid() == 0 {
-		return "/run/composure"
+		return systemPulses
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		return filepath.Join(dir, "composure")

@@ -31,6 +31,9 @@ func (m *memory) hold(ctx context.Context) error {
 	if m.lease != nil {
 		return nil
 	}
+	if err := m.seat.take(); err != nil {
+		return err
+	}
 	lease, err := m.acquire(ctx)
 	if err != nil {
 		return err
@@ -106,6 +109,7 @@ func (m *memory) ask(ctx context.Context, now time.Time) error {
 
 // close gives the lease back.
 func (m *memory) close(ctx context.Context) error {
+	defer m.seat.give()
 	if m.lease == nil {
 		return m.Close()
 	}

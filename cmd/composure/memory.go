@@ -29,6 +29,7 @@ type memory struct {
 	made  *images                       // what this process builds; nil: nothing
 	log   *slog.Logger                  // nil: none
 	waits func(held *store.LeasedError) // tells that the lease is waited for; nil: nobody is told
+	seat  *seat                         // nil: none is needed
 	lost  func(error)                   // called when somebody else has taken the lease over: nothing may be done to the stack from then on
 
 	lease *store.Lease       // nil: not needed yet
@@ -42,25 +43,36 @@ func (a *app) openMemory(ctx context.Context, engineID string, stack *spec.Stack
 	if err != nil {
 		return nil, err
 	}
-	return &memory{Store: db, key: store.StackKey(engineID, stack.Name), owner: store.ThisProcess(command), lost: lost, waits: waits(a.stderr)}, nil
+	key := store.StackKey(engineID, stack.Name)
+	if err := a.alone(key, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &memory{
+		Store: db, key: key, owner: store.ThisProcess(command), lost: lost, waits: waits(a.stderr),
+		seat: &seat{seats: a.seats(), own: occupies(key, db, command), warn: func(text string) { fmt.Fprintln(a.stderr, text) }},
+	}, nil
 }
 
 // peekMemory opens the store to read, without the lease; nil when there is none yet: a report makes no store.
 func (a *app) peekMemory(ctx context.Context, engineID string, stack *spec.Stack) (*memory, error) {
+	key := store.StackKey(engineID, stack.Name)
 	if a.storeURL == "" {
 		dir, err := a.state()
 		if err != nil {
 			return nil, err
 		}
 		if _, err := os.Stat(filepath.Join(dir, "composure.db")); errors.Is(err, os.ErrNotExist) {
-			return nil, nil
+			return nil, a.alone(key, nil)
 		}
 	}
 	db, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &memory{Store: db, key: store.StackKey(engineID, stack.Name)}, nil
+	if err := a.alone(key, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &memory{Store: db, key: key}, nil
 }
 
 // openStore opens the store that the flags name.

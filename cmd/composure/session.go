@@ -55,6 +55,10 @@ func (a *app) openRecord(ctx context.Context) (*session, error) {
 		return nil, absent
 	}
 	s.memory.key = store.StackKey(s.id, s.stack.Name)
+	if err := a.alone(s.memory.key, s.memory.Store); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.log.Warn("the engine does not answer; this is about the one that answered last at its address", "address", s.eng.Host())
 	return s, nil
 }

@@ -12,11 +12,16 @@ import (
 // command runs a command as a person at a terminal beside the remediator, and wants it to work.
 func (w *world) command(args ...string) {
 	w.t.Helper()
-	root := newRoot(w.someone())
-	root.SetArgs(append([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host}, args...))
-	if err := root.ExecuteContext(w.ctx); err != nil {
+	if err := w.try(args...); err != nil {
 		w.t.Fatalf("composure %q: %v", args, err)
 	}
+}
+
+// try runs a command that may fail.
+func (w *world) try(args ...string) error {
+	root := newRoot(w.someone())
+	root.SetArgs(append([]string{"-f", w.app.files[0], "--state-dir", w.app.stateDir, "-H", w.app.host}, args...))
+	return root.ExecuteContext(w.ctx)
 }
 
 // TestVirtualPausedAtOnce: a pause holds from the moment at which it was recorded, not only from the next look on.

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,10 +89,11 @@ func (o *Others) Wrote(ctx context.Context, s *Store) (bool, error) {
 	return wrote, nil
 }
 
-func openPostgres(dsn string) (*sql.DB, error) {
+// openPostgres opens a database; where says which it is, for people.
+func openPostgres(dsn string) (db *sql.DB, database, where string, err error) {
 	cfg, err := pgx.ParseConfig(dsn) // its errors leave the password out
 	if err != nil {
-		return nil, err
+		return nil, "", "", err
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
@@ -98,11 +101,11 @@ func openPostgres(dsn string) (*sql.DB, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "composure"
 	}
-	db := stdlib.OpenDB(*cfg)
+	db = stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(maxIdle)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return db, nil
+	return db, cfg.Database, fmt.Sprintf("postgres://%s/%s", net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), cfg.Database), nil
 }
 
 // dropIdle closes the connections that nobody uses: after an outage of the server they are broken, and each would fail once.

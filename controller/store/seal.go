@@ -54,6 +54,7 @@ func (s *Store) openKey(ctx context.Context) error {
 	if have != want {
 		return fmt.Errorf("%w: %s is not the key that this store was sealed with; copy that from the host that created it or from a backup, or start with an empty store", ErrKey, path)
 	}
+	s.identity = have
 	s.key, err = newSealer(key)
 	return err
 }

@@ -59,6 +59,9 @@ type Store struct {
 	driver   string        // of SQLite
 	stamp    func() string // with another driver; nil: nothing tells
 	unfenced bool          // the mirror of Buffered: it repeats what the real store is asked to fence
+	database string        // of PostgreSQL
+	where    string        // for people, without a password
+	identity string        // fingerprint of the key
 	shared   bool          // with others of this process, one of which closes it
 }
 
@@ -120,11 +123,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	name := "PostgreSQL"
 	switch {
 	case o.URL == "":
-		s.kind, name = sqlite, filepath.Join(s.dir, "composure.db")
+		s.kind, s.where, name = sqlite, s.dir, filepath.Join(s.dir, "composure.db")
 		s.db, err = openSQLite(s.driver, name)
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
 		s.kind = postgres // its own errors name the server, without the password
-		s.db, err = openPostgres(o.URL)
+		s.db, s.database, s.where, err = openPostgres(o.URL)
 	default:
 		name, err = "given", errors.New("it must be postgres://…; without one it is SQLite in the state directory")
 	}
@@ -136,6 +139,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// Identity is the same for all that have opened this store, on any machine, and for nobody else. It reveals nothing.
+func (s *Store) Identity() string { return string(s.kind) + " " + s.database + " " + s.identity }
+
+// Where says where the store is as --state-dir or --store does, without a password.
+func (s *Store) Where() string { return s.where }
 
 // prepare brings schema and key in order; it closes the database when it cannot.
 func (s *Store) prepare(ctx context.Context) error {

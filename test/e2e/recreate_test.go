@@ -212,7 +212,7 @@ func TestFollowers(t *testing.T) {
 // TestFollowersOfOne: a command about one service leaves nobody cut off from its network.
 func TestFollowersOfOne(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "follow-one", web+`    hostname: first
+	p := newStack(t, "joined", web+`    hostname: first
   side:
     image: composure-test/busybox:1
     command: [sleep, "1000"]
