@@ -16,7 +16,7 @@ import (
 	"composure/controller/verify"
 )
 
-// Look is the line cut short after the plan: what a pass would decide now. It touches nothing.
+// Look is the line cut short after the plan: what a pass would decide now. It touches nothing of the stack.
 func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	c.settleHistory(time.Now())
 	busy, history := c.inFlight() // before the look: what ends meanwhile is planned by the pass that its end triggers
@@ -26,6 +26,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	}
 	c.settleStarts(snapshot)
 	c.cameBack(snapshot)
+	c.takeOver(ctx, snapshot, busy)
 	c.concerns(snapshot)
 	c.ahead.Store(int64(snapshot.Engine.Ahead))
 	p := Pass{Stack: c.Stack, Snapshot: snapshot, Tried: history}

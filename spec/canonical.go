@@ -55,7 +55,11 @@ func (s *Stack) CanonicalPart(applied *Stack, deployed map[string]bool) ([]byte,
 	merged := *file
 	merged.Services = maps.Clone(before.Services)
 	for name := range deployed {
-		merged.Services[name] = file.Services[name]
+		if svc, there := file.Services[name]; there {
+			merged.Services[name] = svc
+		} else {
+			delete(merged.Services, name)
+		}
 	}
 	used := func(uses func(types.ServiceConfig) []string) map[string]bool {
 		found := map[string]bool{}

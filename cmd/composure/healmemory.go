@@ -407,6 +407,26 @@ func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string
 	return errors.Join(errs...)
 }
 
+// TakeOver implements controller.Memory.
+func (m *healMemory) TakeOver(ctx context.Context, p controller.Pass, services map[string]bool, origin string) error {
+	last, err := m.LastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	model, err := p.File.CanonicalPart(p.Applied, services)
+	if err != nil {
+		return err
+	}
+	rows := slices.DeleteFunc(slices.Clone(last.Services), func(s store.ServiceRevision) bool { return services[s.Service] })
+	for _, s := range runningOf(p.File, p.Snapshot) {
+		if services[s.Service] {
+			rows = append(rows, s)
+		}
+	}
+	slices.SortFunc(rows, func(a, b store.ServiceRevision) int { return cmp.Compare(a.Service, b.Service) })
+	return m.SaveRevision(ctx, revisionOf(m.stack, model, p, rows, origin))
+}
+
 // Incidents returns the open incidents, and those resolved within the last two days, or as long as the policy looks back for a
 // recurrence.
 func (m *healMemory) Incidents(ctx context.Context) (open, recent []incident.Incident, err error) {

@@ -16,6 +16,7 @@ import (
 
 	"composure/controller"
 	"composure/controller/drift"
+	"composure/controller/observe"
 	"composure/controller/plan"
 	"composure/controller/store"
 	"composure/spec"
@@ -248,10 +249,12 @@ func asApplied(services []store.ServiceRevision, last store.Revision, file *spec
 }
 
 // running is what each service runs, sorted by name.
-func running(p controller.Pass) []store.ServiceRevision {
+func running(p controller.Pass) []store.ServiceRevision { return runningOf(p.Stack, p.Snapshot) }
+
+func runningOf(stack *spec.Stack, snapshot *observe.Snapshot) []store.ServiceRevision {
 	var services []store.ServiceRevision
-	for _, svc := range p.Stack.Services {
-		if containers := p.Snapshot.Of(svc.Name); len(containers) > 0 {
+	for _, svc := range stack.Services {
+		if containers := snapshot.Of(svc.Name); len(containers) > 0 {
 			services = append(services, store.ServiceRevision{
 				Service: svc.Name, ConfigHash: containers[0].Label(spec.LabelConfigHash), ImageID: containers[0].Inspect.Image,
 			})

@@ -211,6 +211,10 @@ func (p *planner) slot(pl *place) bool {
 			p.leaveAlone(pl.key, pl.svc.Name, "", alone)
 			return false
 		}
+		if r.corrects && p.madeOutside(pl) {
+			p.wait(pl.key, pl.svc.Name, "was made anew by somebody else, and is not what was applied: "+cause+"; the file is waited for, which may say so", pl.slot.Container.Created().Add(settling))
+			return true
+		}
 		if r.replaces && !r.settles && pl.moving != "" {
 			if pl.slot.Replaced == nil || !p.failed(pl.moving) {
 				p.queue(pl, "replicas are replaced one at a time; ")

@@ -49,6 +49,10 @@ func (p *planner) extra(d drift.Drift, c observe.Container) {
 		p.plan.Notes = append(p.plan.Notes, d.Container+": "+d.Cause)
 		return
 	}
+	if until := c.Created().Add(settling); !nobodys && !p.Deploy && p.Now.Before(until) { // somebody has just made it: the file may say so by now
+		p.wait(key, "", "was made a moment ago by somebody else", until)
+		return
+	}
 	if why := p.paused(d.Service); why != "" {
 		p.plan.Notes = append(p.plan.Notes, d.Container+": "+why)
 		return

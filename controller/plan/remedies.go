@@ -10,6 +10,7 @@ import (
 
 	"composure/controller/drift"
 	"composure/controller/observe"
+	"composure/spec"
 )
 
 // remedy is one way to bring a slot closer to what it must be.
@@ -21,6 +22,7 @@ type remedy struct {
 	replaces bool // the container goes away: other replicas wait for it
 	settles  bool // it only ends what is decided, takes down nothing that works, and waits for no other replica
 	deploys  bool // only the deployment verb does it; healing climbs the ladder instead
+	corrects bool // it undoes what differs: what somebody else has just made may be what the file says, which is read now
 	restores bool // healing does it too when the engine has just come back
 	perSpec  bool // an attempt counts for the exact desired container only, so that an edited file is tried anew
 }
@@ -37,10 +39,10 @@ var remedies = []remedy{
 	{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true},
 	{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true},
 	{name: "create", applies: missing, steps: create, perSpec: true},
-	{name: "recreate", applies: recreates, steps: recreate, replaces: true, perSpec: true},
+	{name: "recreate", applies: recreates, steps: recreate, replaces: true, corrects: true, perSpec: true},
 	{name: "rename", applies: misnamed, steps: rename},
 	{name: "unpause", applies: paused, steps: unpause, deploys: true},
-	{name: "repair", applies: differs, steps: repair, perSpec: true},
+	{name: "repair", applies: differs, steps: repair, corrects: true, perSpec: true},
 	{name: "start", applies: unstarted, steps: start},
 	{name: "start", applies: stopped, steps: start, deploys: true, restores: true},
 	{name: "restart", applies: severed, steps: restart},
@@ -169,13 +171,30 @@ func unstarted(pl *place) string {
 	if pl.deploy || pl.slot.Replaced != nil || c.Status() != "created" || c.Inspect.State.Error != "" {
 		return ""
 	}
-	created := c.Created()
-	own := slices.ContainsFunc(pl.history, func(a Attempt) bool { return verb(a.Kind) == "create" && !a.At.Before(created) })
-	soon := pl.snap.At.Before(created.Add(settling)) && !created.After(pl.snap.At.Add(settling)) // what is later was stamped by a clock that was set back since
-	if created.IsZero() || (!own && soon) {
+	if c.Created().IsZero() || pl.justMade() && !pl.ownCreation() {
 		return ""
 	}
 	return "was never started"
+}
+
+// justMade says whether the container was created a moment ago. What was stamped later than that was so by a clock that was set back since.
+func (pl *place) justMade() bool {
+	created := pl.slot.Container.Created()
+	return pl.snap.At.Before(created.Add(settling)) && !created.After(pl.snap.At.Add(settling))
+}
+
+// ownCreation says whether the container is one that this process has created, as far as it remembers.
+func (pl *place) ownCreation() bool {
+	created := pl.slot.Container.Created()
+	return slices.ContainsFunc(pl.history, func(a Attempt) bool { return verb(a.Kind) == "create" && !a.At.Before(created) })
+}
+
+// madeOutside says whether somebody else has just made the container as something else than what was applied, such as by `docker
+// compose up` after an edit of the file.
+func (p *planner) madeOutside(pl *place) bool {
+	c := pl.slot.Container
+	return !p.Deploy && p.Asked == nil && pl.justMade() && !pl.ownCreation() && c.Label(spec.LabelRecreates) == "" &&
+		!slices.Contains(pl.desired.Hashes, c.Label(spec.LabelConfigHash))
 }
 
 func start(pl *place) []Step {
