@@ -297,8 +297,7 @@ func (p *planner) try(j Job, tries int) {
 			return
 		}
 	}
-	if n, at := p.staleRow(j.Key, j.Kind); n > 1 && p.Now.Before(at.Add(Delay(n-1))) {
-		p.wait(j.Key, j.Service, verb(j.Kind)+" found its target changed again and again", at.Add(Delay(n-1)))
+	if p.unsteady(j) {
 		return
 	}
 	for _, w := range j.Waits() {
@@ -361,19 +360,38 @@ func (p *planner) replaced(j Job) bool {
 	})
 }
 
-// staleRow counts the last attempts of one kind that were dropped because their target had changed, and says when the last
-// one was. One is nothing, but a container that never holds still must not keep the loop busy.
-func (p *planner) staleRow(key, kind string) (n int, at time.Time) {
+// unsteady holds a job whose last attempts were dropped because something had changed, for longer each time. One is nothing, but what
+// never holds still must not keep the loop busy, and people are told what it is.
+func (p *planner) unsteady(j Job) bool {
+	n, last := p.staleRow(j.Key, j.Kind)
+	until := last.At.Add(Delay(n - 1))
+	if n < 2 || !p.Now.Before(until) {
+		return false
+	}
+	reason := fmt.Sprintf("%s was dropped %d times in a row: %s", verb(j.Kind), n, last.Reason)
+	if n < restless || p.Deploy || p.Asked != nil {
+		p.wait(j.Key, j.Service, reason, until)
+	} else {
+		p.exhaust(j.Key, j.Service, reason, until)
+	}
+	return true
+}
+
+// restless is how many attempts in a row are dropped before people are called, which takes some minutes.
+const restless = 9
+
+// staleRow counts the last attempts of one kind that were dropped as stale, and returns the last of them.
+func (p *planner) staleRow(key, kind string) (n int, last Attempt) {
 	for _, a := range p.History {
 		switch {
 		case a.Key != key || a.Kind != kind:
 		case a.Outcome == Stale:
-			n, at = n+1, a.At
+			n, last = n+1, a
 		default:
 			n = 0
 		}
 	}
-	return n, at
+	return n, last
 }
 
 // inVain is how often a remedy may succeed, beyond its failures allowed, and be called for again: a job that had to

@@ -218,10 +218,18 @@ func (p *planner) ladder(pl *place, ill Illness) []*rung {
 func (p *planner) take(pl *place, ill Illness, r *rung) bool {
 	j := Job{Key: pl.key, Service: pl.svc.Name, Kind: r.name, Cause: ill.Cause + ": " + ill.Summary, Steps: r.steps(pl), Counts: true}
 	for _, w := range j.Waits() {
-		if why := p.hopeless(w); why != "" {
+		switch why := p.hopeless(w); {
+		case why == "":
+			continue
+		case p.Stack.Service(w.On) == nil: // a network: nobody is called for that alone
+			p.exhaust(j.Key, j.Service, why, time.Time{})
+		default:
 			p.wait(j.Key, j.Service, why, time.Time{})
-			return false
 		}
+		return false
+	}
+	if p.unsteady(j) {
+		return false
 	}
 	if r.replaces && pl.weighing {
 		p.wait(j.Key, j.Service, "what it has written outside its volumes is being measured", time.Time{})
