@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"composure/controller/observe"
+	"composure/controller/plan"
 )
 
 // An engine that is started again within a few seconds, as by systemd, which holds its socket meanwhile, is never refused nor
@@ -35,8 +36,24 @@ func (c *Controller) cameBack(s *observe.Snapshot) {
 	back := time.Now() // a look that begins while the engine is away waits for it
 	if seen && c.heal != nil && c.heal.down.IsZero() && wasAway(s, broke, back) {
 		c.Logger.Info("the engine was started again", "away", back.Sub(broke).Round(time.Millisecond).String())
-		c.heal.away, c.heal.back = broke, back
+		c.heal.noteOutage(broke, back)
 	}
+}
+
+// remembered is how many outages are: what the first of several has left down may not have been started when the last one comes.
+const remembered = 50
+
+// noteOutage notes an outage of the engine.
+func (h *healer) noteOutage(began, ended time.Time) {
+	h.outages = append(h.outages[max(0, len(h.outages)+1-remembered):], plan.Span{Began: began, Ended: ended})
+}
+
+// back is when the engine last came back; zero: it was not away.
+func (h *healer) back() time.Time {
+	if len(h.outages) == 0 {
+		return time.Time{}
+	}
+	return h.outages[len(h.outages)-1].Ended
 }
 
 // wasAway says whether the engine itself has ended when the stream broke, and not only a connection to it: nothing has run on,

@@ -389,7 +389,8 @@ func (c *Controller) recovered() {
 		return
 	}
 	c.Logger.Info("the engine answers again", "away", time.Since(c.heal.down).Round(time.Second).String())
-	c.heal.away, c.heal.down, c.heal.back = c.heal.down, time.Time{}, time.Now()
+	c.heal.noteOutage(c.heal.down, time.Now())
+	c.heal.down = time.Time{}
 	c.Trigger()
 }
 

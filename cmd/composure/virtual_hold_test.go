@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"composure/test/simengine"
 )
 
 // holds keeps down what people stop.
@@ -38,4 +40,22 @@ func TestVirtualHeldOverACrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestVirtualHeldOverTwoCrashes: the engine dies a second time while something that it left down the first time still waits for what it
+// depends on. That was no stop by hand.
+func TestVirtualHeldOverTwoCrashes(t *testing.T) {
+	slow := strings.Replace(holds(shop), "retries: 3}", "retries: 3, start_period: 10m}", 1)
+	virtually(t, slow, func(w *world) {
+		w.sim.Behave("postgres", func(simengine.Start) simengine.Behaviour {
+			return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up > 70*time.Second }}
+		})
+		w.sim.DaemonDies(20 * time.Second)
+		w.sleep(80 * time.Second)
+		if w.sim.Runs("shop-api-1") {
+			t.Fatal("nothing waits any more")
+		}
+		w.sim.DaemonDies(20 * time.Second)
+		w.until(5*time.Minute, "everything runs", w.well)
+	})
 }

@@ -14,7 +14,9 @@ import (
 // ask sends one request to the engine, as somebody else does.
 func (w *world) ask(method, path, body string) {
 	w.t.Helper()
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) { return w.sim.Dial(ctx, network, address) }
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return w.sim.Dial(ctx, network, address)
+	}
 	by := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	r, err := http.NewRequest(method, "http://simulated/v1.41"+path, strings.NewReader(body))
 	if err != nil {

@@ -38,7 +38,7 @@ type Input struct {
 	Paused    map[string]string    // by service, "" for the stack: why it is to be left alone
 	Patient   bool                 // a deployment by nobody's command: it waits for the end of a pause
 	Restoring bool                 // the engine has just come back: what is down is started, as one condition
-	Outage    Span                 // when the engine was last away; zero: not known to have been
+	Outages   []Span               // when the engine was away, as far as is known
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
 	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown, and no rung drops it

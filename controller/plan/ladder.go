@@ -390,7 +390,9 @@ func (p *planner) stoppedByHand(pl *place) bool {
 	if end.IsZero() { // it was lost with the power; a stop by hand is stamped
 		return false
 	}
-	return p.Outage.Began.IsZero() || end.Before(p.Outage.Began.Add(-endsBefore)) || end.After(p.Outage.Ended.Add(endsAfter))
+	return !slices.ContainsFunc(p.Outages, func(away Span) bool {
+		return !end.Before(away.Began.Add(-endsBefore)) && !end.After(away.Ended.Add(endsAfter))
+	})
 }
 
 // climbed returns the attempts on the ladder since the service was last stable. One that the engine did late ended when it
