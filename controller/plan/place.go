@@ -94,7 +94,7 @@ func (p *planner) place(svc *spec.Service, slot observe.Slot, image *Wait) *plac
 	}
 	pl.server, pl.idle = p.sitters(svc)
 	pl.commit = p.Commits[svc.Name]
-	pl.lacks = p.lacking(desired)
+	pl.lacks = slices.DeleteFunc(p.lacking(desired), func(w Wait) bool { return p.gap(w.On) != "" }) // unknown is not missing
 	pl.needs = p.needs(svc, desired, image)
 	pl.waits = slices.Concat(p.waits(svc), p.yields(svc, desired), p.ambiguous(desired))
 	pl.renewed = p.renewed(svc, slot.Container)
