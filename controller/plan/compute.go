@@ -270,9 +270,9 @@ func (p *planner) queue(pl *place, why string) {
 	p.wait(pl.key, pl.svc.Name, why+"after "+title(pl.moving), time.Time{})
 }
 
-// failed says whether a replica is held for good.
+// failed says whether a replica is held for good, or left to people.
 func (p *planner) failed(key string) bool {
-	return slices.ContainsFunc(p.plan.Held, func(h Held) bool { return h.Final && h.Key == key })
+	return slices.ContainsFunc(p.plan.Held, func(h Held) bool { return (h.Final || h.Exhausted) && h.Key == key })
 }
 
 // try adds a job unless its attempts are used up, its backoff runs, or what it waits for will not come.
