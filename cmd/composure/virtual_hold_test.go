@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"composure/controller/incident"
 	"composure/test/simengine"
 )
 
@@ -58,4 +59,30 @@ func TestVirtualHeldOverTwoCrashes(t *testing.T) {
 		w.sim.DaemonDies(20 * time.Second)
 		w.until(5*time.Minute, "everything runs", w.well)
 	})
+}
+
+// TestVirtualBackAtOnce: an engine that dies and is back before anybody was refused is one incident, not one of each service that it left
+// down, and a remediator that is started meanwhile knows of it too: what still waits for what it depends on was not stopped by hand.
+func TestVirtualBackAtOnce(t *testing.T) {
+	for name, restarted := range map[string]bool{"by one process": false, "by two processes": true} {
+		t.Run(name, func(t *testing.T) {
+			slow := strings.Replace(holds(shop), "retries: 3}", "retries: 3, start_period: 10m}", 1)
+			virtually(t, slow, func(w *world) {
+				w.sim.Behave("postgres", func(simengine.Start) simengine.Behaviour {
+					return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up > 70*time.Second }}
+				})
+				w.sim.DaemonDies(100 * time.Millisecond)
+				w.sleep(20 * time.Second)
+				if restarted {
+					w.stop()
+					w.start()
+				}
+				w.until(5*time.Minute, "everything runs", w.well)
+				w.sleep(15 * time.Minute)
+				if all := w.all(); len(all) != 1 || all[0].Cause != "engine_unreachable" || all[0].State != incident.Resolved {
+					t.Errorf("incidents: %s", w.story())
+				}
+			})
+		})
+	}
 }
