@@ -122,8 +122,7 @@ type healer struct {
 	stable   map[string]time.Time    // service → start of the run that was recorded as stable
 	ripe     time.Time               // when the next service is proven stable, if it stays well; zero: none is waited for
 	down     time.Time               // since when the engine does not answer; zero: it does
-	away     time.Time               // when it went before it last came back
-	back     time.Time               // when it last came back
+	outages  []plan.Span             // when it was away, oldest first
 	mass     time.Time               // when most of the stack last failed at once
 	suspects map[string]plan.Illness // service → what was found about its data before this process began
 	began    map[string]time.Time    // service → since when it is not well
@@ -192,8 +191,8 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	in.Commits = h.desired.Commits
 	in.Paused = maintenance(c.Stack, h.desired.Paused, p.Snapshot.At)
 	p.Window = maintenance(c.Stack, nil, p.Snapshot.At)
-	in.Outage = plan.Span{Began: h.away, Ended: h.back}
-	in.Restoring = !h.back.IsZero() && p.Snapshot.At.Before(h.back.Add(restored))
+	in.Outages = h.outages
+	in.Restoring = len(h.outages) > 0 && p.Snapshot.At.Before(h.back().Add(restored))
 	mass := diagnose.MassFailure(seen, p.Diagnoses)
 	switch {
 	case mass != nil:
@@ -211,11 +210,12 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 func (c *Controller) recall(open []incident.Incident) {
 	c.heal.began, c.heal.suspects = map[string]time.Time{}, map[string]plan.Illness{}
 	for _, i := range open {
-		if now := time.Now(); i.Cause == "engine_unreachable" && c.heal.back.IsZero() {
-			c.heal.away = i.Began
-			if c.heal.back = i.Returned; i.Returned.IsZero() || i.Returned.After(now) {
-				c.heal.back = now
+		if now := time.Now(); i.Cause == "engine_unreachable" && len(c.heal.outages) == 0 {
+			back := i.Returned
+			if back.IsZero() || back.After(now) {
+				back = now
 			}
+			c.heal.noteOutage(i.Began, back)
 		}
 		if i.State != incident.Open && i.State != incident.Acknowledged {
 			if last, known := c.heal.ailed[i.Service]; !known || !last.over.IsZero() && i.MitigatedAt.After(last.over) { // an open one goes before

@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"context"
 	"time"
 
 	"composure/controller/observe"
+	"composure/controller/plan"
 )
 
 // An engine that is started again within a few seconds, as by systemd, which holds its socket meanwhile, is never refused nor
@@ -23,8 +25,8 @@ func (c *Controller) broken(at time.Time) {
 }
 
 // cameBack notes, at a look that the engine has answered, that it was away since the stream broke. An outage that a look has met
-// is told of by that.
-func (c *Controller) cameBack(s *observe.Snapshot) {
+// is told of by that. Either is one incident, which explains what the engine has left down, also to the next process.
+func (c *Controller) cameBack(ctx context.Context, s *observe.Snapshot) {
 	c.mu.Lock()
 	broke := c.broke
 	seen := !broke.IsZero() && !s.At.Before(broke)
@@ -33,10 +35,28 @@ func (c *Controller) cameBack(s *observe.Snapshot) {
 	}
 	c.mu.Unlock()
 	back := time.Now() // a look that begins while the engine is away waits for it
-	if seen && c.heal != nil && c.heal.down.IsZero() && wasAway(s, broke, back) {
-		c.Logger.Info("the engine was started again", "away", back.Sub(broke).Round(time.Millisecond).String())
-		c.heal.away, c.heal.back = broke, back
+	if !seen || c.heal == nil || !c.heal.down.IsZero() || !wasAway(s, broke, back) {
+		return
 	}
+	c.Logger.Info("the engine was started again", "away", back.Sub(broke).Round(time.Millisecond).String())
+	c.heal.noteOutage(broke, back)
+	c.tellOfOutage(ctx, broke, back, "its event stream broke, and nothing of the stack has run on: it was started again")
+}
+
+// remembered is how many outages are: what the first of several has left down may not have been started when the last one comes.
+const remembered = 50
+
+// noteOutage notes an outage of the engine.
+func (h *healer) noteOutage(began, ended time.Time) {
+	h.outages = append(h.outages[max(0, len(h.outages)+1-remembered):], plan.Span{Began: began, Ended: ended})
+}
+
+// back is when the engine last came back; zero: it was not away.
+func (h *healer) back() time.Time {
+	if len(h.outages) == 0 {
+		return time.Time{}
+	}
+	return h.outages[len(h.outages)-1].Ended
 }
 
 // wasAway says whether the engine itself has ended when the stream broke, and not only a connection to it: nothing has run on,

@@ -25,7 +25,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 		return Pass{}, err
 	}
 	c.settleStarts(snapshot)
-	c.cameBack(snapshot)
+	c.cameBack(ctx, snapshot)
 	c.takeOver(ctx, snapshot, busy)
 	c.concerns(snapshot)
 	c.ahead.Store(int64(snapshot.Engine.Ahead))

@@ -375,9 +375,12 @@ func (c *Controller) unreachable(ctx context.Context, err error) {
 		c.heal.down = time.Now()
 		c.Logger.Error("the engine cannot be observed; waiting for it", "error", err)
 	}
-	o := incident.Observation{
-		Now: time.Now(), Stack: c.Stack.Name, Policy: c.Stack.Policy.Escalation, EngineDown: c.heal.down, EngineError: err.Error(),
-	}
+	c.tellOfOutage(ctx, c.heal.down, time.Now(), err.Error())
+}
+
+// tellOfOutage keeps the incident of an engine that does not answer since a time.
+func (c *Controller) tellOfOutage(ctx context.Context, since, now time.Time, why string) {
+	o := incident.Observation{Now: now, Stack: c.Stack.Name, Policy: c.Stack.Policy.Escalation, EngineDown: since, EngineError: why}
 	if err := c.keepIncidents(ctx, o); err != nil {
 		c.Logger.Warn("not recorded", "error", err)
 	}
@@ -389,7 +392,8 @@ func (c *Controller) recovered() {
 		return
 	}
 	c.Logger.Info("the engine answers again", "away", time.Since(c.heal.down).Round(time.Second).String())
-	c.heal.away, c.heal.down, c.heal.back = c.heal.down, time.Time{}, time.Now()
+	c.heal.noteOutage(c.heal.down, time.Now())
+	c.heal.down = time.Time{}
 	c.Trigger()
 }
 

@@ -193,4 +193,3 @@ func (s *seat) give() {
 		s.leave = nil
 	}
 }
-

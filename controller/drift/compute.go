@@ -84,7 +84,7 @@ func (c *comparison) service(svc *spec.Service) {
 		case slot.Container == nil && unread > 0:
 			unread--
 		case slot.Container == nil:
-			c.missing(svc, slot, desired)
+			c.missing(svc, slot, desired, slots)
 		case slot.Surplus:
 			c.surplus(svc, slot, desired, slots)
 		default:
@@ -94,8 +94,13 @@ func (c *comparison) service(svc *spec.Service) {
 }
 
 // missing is a slot that nobody fills.
-func (c *comparison) missing(svc *spec.Service, slot observe.Slot, desired spec.Container) {
-	existing := len(c.Snapshot.Of(svc.Name))
+func (c *comparison) missing(svc *spec.Service, slot observe.Slot, desired spec.Container, slots []observe.Slot) {
+	existing := 0
+	for _, s := range slots {
+		if s.Container != nil && !s.Surplus {
+			existing++
+		}
+	}
 	d := Drift{
 		Service: svc.Name, Container: desired.Name, Field: FieldExistence, Desired: "exists", Observed: "missing",
 		Pos: c.Stack.Pos("services", svc.Name), Origin: OriginFile, Remedy: RemedyInPlace, Cause: "not created yet",

@@ -21,8 +21,8 @@ type Slot struct {
 }
 
 // Slots deals the observed containers of a service out to its replicas, as docker compose does: a container keeps its
-// number, whatever it is, and too many are surplus from the top: first what has the number of another one, which a recreation
-// left, then the highest numbers. A missing one gets the lowest number that is free, not
+// number, whatever it is, and too many are surplus from the top: what has the number of another one, which a recreation
+// left, in any case, then the highest numbers. A missing one gets the lowest number that is free, not
 // the next above the highest: numbers of containers whose creation is still under way stay theirs.
 // The two containers of an unfinished recreation share a slot, unless the old one is dead: there is no way back to it.
 func Slots(svc *spec.Service, s *Snapshot) []Slot {
@@ -51,13 +51,13 @@ func Slots(svc *spec.Service, s *Snapshot) []Slot {
 		}
 	}
 	slices.SortStableFunc(slots, func(a, b Slot) int { return bySeniority(a, b, containers) })
-	slots = twinsLast(slots)
+	slots, kept := twinsLast(slots)
 	for i := range slots {
-		slots[i].Surplus = i >= svc.Replicas || Needless(*slots[i].Container, containers)
+		slots[i].Surplus = i >= min(kept, svc.Replicas)
 	}
-	for number := 1; len(slots) < svc.Replicas; number++ {
+	for number := 1; kept < svc.Replicas; number++ {
 		if !taken[number] {
-			slots = append(slots, Slot{Number: number})
+			slots, kept = append(slots, Slot{Number: number}), kept+1
 		}
 	}
 	return slots
@@ -95,8 +95,8 @@ func Needless(c Container, all []Container) bool {
 	})
 }
 
-// twinsLast puts those that are not the first of their number behind all others.
-func twinsLast(sorted []Slot) []Slot {
+// twinsLast puts those that are not the first of their number behind all others, and says how many are.
+func twinsLast(sorted []Slot) (slots []Slot, numbers int) {
 	first, twins := make([]Slot, 0, len(sorted)), []Slot(nil)
 	for i, slot := range sorted {
 		if i > 0 && slot.Number == sorted[i-1].Number {
@@ -105,7 +105,7 @@ func twinsLast(sorted []Slot) []Slot {
 			first = append(first, slot)
 		}
 	}
-	return append(first, twins...)
+	return append(first, twins...), len(first)
 }
 
 // Current is the container of a service that others share a namespace with: the one of its first slot.

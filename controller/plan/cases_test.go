@@ -85,6 +85,24 @@ func TestHolder(t *testing.T) {
 	}
 }
 
+// TestDroppedForLong: people are called when a try is dropped again and again for minutes, and not at once.
+func TestDroppedForLong(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/plan/ladder-stale.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(t, t.TempDir(), archive)
+	for n := len(in.History); n < 12; n++ {
+		last := in.History[n-1]
+		last.At = in.Now.Add(-time.Duration(12-n) * time.Millisecond)
+		in.History = append(in.History, last)
+		held := plan.Compute(in).Held
+		if len(held) != 1 || held[0].Exhausted != (n+1 >= 9) || held[0].Until.Before(in.Now) {
+			t.Errorf("dropped %d times: %+v", n+1, held)
+		}
+	}
+}
+
 // compute runs one case, twice: the same input gives the same plan.
 func compute(t *testing.T, archive *txtar.Archive) string {
 	t.Helper()

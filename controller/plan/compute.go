@@ -38,7 +38,7 @@ type Input struct {
 	Paused    map[string]string    // by service, "" for the stack: why it is to be left alone
 	Patient   bool                 // a deployment by nobody's command: it waits for the end of a pause
 	Restoring bool                 // the engine has just come back: what is down is started, as one condition
-	Outage    Span                 // when the engine was last away; zero: not known to have been
+	Outages   []Span               // when the engine was away, as far as is known
 	Commits   map[string]string    // by service: the commit from which its image was built; a rebuild takes the same
 	Pinned    map[string]string    // by service: the image id that was applied; healing never deploys a moved tag
 	Written   map[string]int64     // by container id: bytes it wrote outside its volumes, which a recreation drops; absent: unknown, and no rung drops it
@@ -274,9 +274,9 @@ func (p *planner) queue(pl *place, why string) {
 	p.wait(pl.key, pl.svc.Name, why+"after "+title(pl.moving), time.Time{})
 }
 
-// failed says whether a replica is held for good.
+// failed says whether a replica is held for good, or left to people.
 func (p *planner) failed(key string) bool {
-	return slices.ContainsFunc(p.plan.Held, func(h Held) bool { return h.Final && h.Key == key })
+	return slices.ContainsFunc(p.plan.Held, func(h Held) bool { return (h.Final || h.Exhausted) && h.Key == key })
 }
 
 // try adds a job unless its attempts are used up, its backoff runs, or what it waits for will not come.
@@ -301,8 +301,7 @@ func (p *planner) try(j Job, tries int) {
 			return
 		}
 	}
-	if n, at := p.staleRow(j.Key, j.Kind); n > 1 && p.Now.Before(at.Add(Delay(n-1))) {
-		p.wait(j.Key, j.Service, verb(j.Kind)+" found its target changed again and again", at.Add(Delay(n-1)))
+	if p.unsteady(j) {
 		return
 	}
 	for _, w := range j.Waits() {
@@ -365,19 +364,38 @@ func (p *planner) replaced(j Job) bool {
 	})
 }
 
-// staleRow counts the last attempts of one kind that were dropped because their target had changed, and says when the last
-// one was. One is nothing, but a container that never holds still must not keep the loop busy.
-func (p *planner) staleRow(key, kind string) (n int, at time.Time) {
+// unsteady holds a job whose last attempts were dropped because something had changed, for longer each time. One is nothing, but what
+// never holds still must not keep the loop busy, and people are told what it is.
+func (p *planner) unsteady(j Job) bool {
+	n, last := p.staleRow(j.Key, j.Kind)
+	until := last.At.Add(Delay(n - 1))
+	if n < 2 || !p.Now.Before(until) {
+		return false
+	}
+	reason := fmt.Sprintf("%s was dropped %d times in a row: %s", verb(j.Kind), n, last.Reason)
+	if n < restless || p.Deploy || p.Asked != nil {
+		p.wait(j.Key, j.Service, reason, until)
+	} else {
+		p.exhaust(j.Key, j.Service, reason, until)
+	}
+	return true
+}
+
+// restless is how many attempts in a row are dropped before people are called, which takes some minutes.
+const restless = 9
+
+// staleRow counts the last attempts of one kind that were dropped as stale, and returns the last of them.
+func (p *planner) staleRow(key, kind string) (n int, last Attempt) {
 	for _, a := range p.History {
 		switch {
 		case a.Key != key || a.Kind != kind:
 		case a.Outcome == Stale:
-			n, at = n+1, a.At
+			n, last = n+1, a
 		default:
 			n = 0
 		}
 	}
-	return n, at
+	return n, last
 }
 
 // inVain is how often a remedy may succeed, beyond its failures allowed, and be called for again: a job that had to

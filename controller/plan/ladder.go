@@ -218,10 +218,18 @@ func (p *planner) ladder(pl *place, ill Illness) []*rung {
 func (p *planner) take(pl *place, ill Illness, r *rung) bool {
 	j := Job{Key: pl.key, Service: pl.svc.Name, Kind: r.name, Cause: ill.Cause + ": " + ill.Summary, Steps: r.steps(pl), Counts: true}
 	for _, w := range j.Waits() {
-		if why := p.hopeless(w); why != "" {
+		switch why := p.hopeless(w); {
+		case why == "":
+			continue
+		case p.Stack.Service(w.On) == nil: // a network: nobody is called for that alone
+			p.exhaust(j.Key, j.Service, why, time.Time{})
+		default:
 			p.wait(j.Key, j.Service, why, time.Time{})
-			return false
 		}
+		return false
+	}
+	if p.unsteady(j) {
+		return false
 	}
 	if r.replaces && pl.weighing {
 		p.wait(j.Key, j.Service, "what it has written outside its volumes is being measured", time.Time{})
@@ -382,7 +390,9 @@ func (p *planner) stoppedByHand(pl *place) bool {
 	if end.IsZero() { // it was lost with the power; a stop by hand is stamped
 		return false
 	}
-	return p.Outage.Began.IsZero() || end.Before(p.Outage.Began.Add(-endsBefore)) || end.After(p.Outage.Ended.Add(endsAfter))
+	return !slices.ContainsFunc(p.Outages, func(away Span) bool {
+		return !end.Before(away.Began.Add(-endsBefore)) && !end.After(away.Ended.Add(endsAfter))
+	})
 }
 
 // climbed returns the attempts on the ladder since the service was last stable. One that the engine did late ended when it

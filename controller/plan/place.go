@@ -23,6 +23,7 @@ type place struct {
 	judge    Judgement     // of the slot's container
 	needs    []Wait        // what must exist before a container of the service can be created
 	waits    []Wait        // what must be true before a container of the service is started
+	lacks    []Wait        // networks that it is to be on and that do not exist
 	moving   string        // key of another slot of the service that is being replaced now
 	history  []Attempt     // of this key
 	renewed  string        // dependency made anew in this run, after which this service is to be restarted
@@ -93,6 +94,7 @@ func (p *planner) place(svc *spec.Service, slot observe.Slot, image *Wait) *plac
 	}
 	pl.server, pl.idle = p.sitters(svc)
 	pl.commit = p.Commits[svc.Name]
+	pl.lacks = slices.DeleteFunc(p.lacking(desired), func(w Wait) bool { return p.gap(w.On) != "" }) // unknown is not missing
 	pl.needs = p.needs(svc, desired, image)
 	pl.waits = slices.Concat(p.waits(svc), p.yields(svc, desired), p.ambiguous(desired))
 	pl.renewed = p.renewed(svc, slot.Container)

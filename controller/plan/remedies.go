@@ -199,7 +199,7 @@ func (p *planner) madeOutside(pl *place) bool {
 
 func start(pl *place) []Step {
 	c := pl.slot.Container
-	return []Step{{Op: Start, Target: c.Name, ID: c.ID, Waits: pl.waits, Expect: Expect{Name: c.Name, StartedAt: c.Inspect.State.StartedAt, Stopped: true}}}
+	return []Step{{Op: Start, Target: c.Name, ID: c.ID, Waits: slices.Concat(pl.waits, pl.lacks), Expect: Expect{Name: c.Name, StartedAt: c.Inspect.State.StartedAt, Stopped: true}}}
 }
 
 // ails: runs, and does not do its work, or carries something that only a start picks up.
@@ -246,12 +246,18 @@ func restart(pl *place) []Step {
 
 // differs: in fields that the engine changes in place.
 func differs(pl *place) string {
-	return because(pl.all(drift.RemedyInPlace, repairable))
+	return because(pl.all(drift.RemedyInPlace, repairable, pl.attachable))
 }
 
 // repairable says whether repair has a step for the drift: the others of its class have a remedy of their own.
 func repairable(d drift.Drift) bool {
 	return strings.HasPrefix(d.Field, "networks.") || drift.Updatable(d.Field)
+}
+
+// attachable says whether a drift is not about a network that does not exist, to which nothing can be attached.
+func (pl *place) attachable(d drift.Drift) bool {
+	network := exists("network " + drift.NetworkOf(d))
+	return !slices.Contains(pl.lacks, network)
 }
 
 // repair updates limits and restart policy with one call, then attaches and detaches networks.
@@ -262,7 +268,7 @@ func repair(pl *place) []Step {
 	var updates []string
 	edited := false
 	touched := map[string]bool{}
-	for _, d := range pl.all(drift.RemedyInPlace, repairable) {
+	for _, d := range pl.all(drift.RemedyInPlace, repairable, pl.attachable) {
 		if drift.Updatable(d.Field) {
 			updates = append(updates, d.Field+" "+d.Desired)
 			edited = edited || d.Origin != drift.OriginLive

@@ -80,6 +80,8 @@ func (p *planner) keptEmpty(v *spec.Volume) string {
 func (p *planner) resource(subject string, external bool, cause string, step Step) {
 	key, alone := subjectKey(subject), p.leftAlone(step)
 	switch why := p.gap(subject); {
+	case why != "" && !p.Deploy && p.Asked == nil: // unknown is not missing: what needs it waits, and nobody is called
+		p.wait(key, "", "could not be read: "+why, time.Time{})
 	case why != "":
 		p.lacks(key, subject, "could not be read: "+why)
 	case external:

@@ -14,12 +14,7 @@ func (p *planner) needs(svc *spec.Service, desired spec.Container, image *Wait) 
 	if image != nil {
 		needs = append(needs, *image)
 	}
-	for _, e := range desired.Networks {
-		if _, there := p.Snapshot.Networks[e.Network]; e.Key != "" && !there {
-			needs = append(needs, exists("network "+e.Network))
-		}
-	}
-	needs = append(needs, p.ambiguous(desired)...)
+	needs = slices.Concat(needs, p.lacking(desired), p.ambiguous(desired))
 	for _, v := range p.Stack.Volumes {
 		if _, there := p.Snapshot.Volumes[v.Name]; !there && slices.Contains(svc.VolumeKeys, v.Key) {
 			needs = append(needs, exists("volume "+v.Name))
@@ -36,6 +31,16 @@ func (p *planner) needs(svc *spec.Service, desired spec.Container, image *Wait) 
 		}
 	}
 	return needs
+}
+
+// lacking are the networks of a container that do not exist: the engine starts nothing on them, nor makes it.
+func (p *planner) lacking(desired spec.Container) (waits []Wait) {
+	for _, e := range desired.Networks {
+		if _, there := p.Snapshot.Networks[e.Network]; e.Key != "" && !there {
+			waits = append(waits, exists("network "+e.Network))
+		}
+	}
+	return waits
 }
 
 // ambiguous are the networks of a container that there are several of: the engine starts nothing on them.
