@@ -12,6 +12,7 @@ import (
 
 	"composure/controller/observe"
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // examine collects the evidence of a service's only container.
@@ -26,7 +27,7 @@ func (s *stage) examine(service string, needs ...observe.Need) observe.Evidence 
 
 func TestEvidenceOfAServer(t *testing.T) {
 	s := onEngine(t)
-	port := freePort(t)
+	port := ports.Free(t)
 	s.service("web", busybox, func(c *spec.Container) {
 		published(8000, port)(c)
 		c.Config.Env = []string{"API_TOKEN=squeamish-ossifrage"}
@@ -103,7 +104,7 @@ func TestHolderOfAPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	byProcess, byContainer := listener.Addr().(*net.TCPAddr).Port, freePort(t)
+	byProcess, byContainer := listener.Addr().(*net.TCPAddr).Port, ports.Free(t)
 	s.service("rival", busybox, published(80, byContainer), "sleep", "1000")
 	for name, port := range map[string]int{"loser": byProcess, "second": byContainer} {
 		s.stack.Services = append(s.stack.Services, &spec.Service{Name: name, Image: busybox, Replicas: 1, Ports: []spec.Port{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 	"composure/controller/engine"
 	"composure/controller/observe"
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // Images are built by hack/images.sh.
@@ -156,17 +156,6 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// freePort is a port of the host that nobody listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
 // published publishes a port of the container on a port of the host.
 func published(port, on int) func(*spec.Container) {
 	return func(c *spec.Container) {
@@ -185,10 +174,10 @@ func check(t *testing.T, got observe.ProbeResult, want observe.ProbeState, says 
 
 func TestProbesOfAWebServer(t *testing.T) {
 	s := onEngine(t)
-	port := freePort(t)
+	port := ports.Free(t)
 	id := s.service("web", busybox, published(8000, port), "sh", "-c",
 		"mkdir /www && echo fine >/www/index.html && echo serving on 8000 && httpd -p 8000 -h /www && exec sleep 1000")
-	s.service("dead", busybox, published(8000, freePort(t)), "sleep", "1000")
+	s.service("dead", busybox, published(8000, ports.Free(t)), "sleep", "1000")
 	s.service("other", busybox, nil, "sleep", "1000")
 	url := "http://127.0.0.1:" + strconv.Itoa(port)
 	eventually(t, "the web server answers", func() bool {

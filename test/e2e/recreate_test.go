@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // healthy is a service with a healthcheck that can be told to fail.
@@ -101,7 +102,7 @@ func (p *project) captured(text string) {
 // TestPortOfAnotherContainer: the name of the holder is not enough to touch it.
 func TestPortOfAnotherContainer(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := ports.Text(t)
 	other := newStack(t, "holder", web+"    ports: ['127.0.0.1:"+port+":80']\n")
 	other.converge()
 	p := newStack(t, "wants-port", web)
