@@ -253,16 +253,25 @@ func TestFollowersOfOne(t *testing.T) {
 	p.wants(0, []string{"drift"})
 }
 
-// slow is a service that does not stop before its grace period is over: long enough to look at a run from outside.
+// slow is a service that does not stop before /tmp/leave is there: a run that stops it is in the middle for as long as a test wants.
 const slow = `
 services:
   web:
     image: composure-test/busybox:1
-    command: [sh, -c, "trap '' TERM; sleep 1000"]
+    command: [sh, -c, "trap '' TERM; until test -e /tmp/leave; do sleep 0.1; done"]
     restart: always
-    stop_grace_period: 4s
+    stop_grace_period: 5m
     environment: {VERSION: "1"}
 `
+
+// stopping runs the binary until it is about to stop the container of before, which goes on until leave.
+func (p *project) stopping() (run *background, leave func()) {
+	p.t.Helper()
+	old := p.id("web")
+	run = p.start(once()...)
+	p.until("the old container is not to be started again", func() bool { return p.inspect(old).HostConfig.RestartPolicy.Name == "no" })
+	return run, func() { p.docker("exec", old, "touch", "/tmp/leave") }
+}
 
 // TestLease: of two runs on one stack the second does nothing and names the first.
 func TestLease(t *testing.T) {
@@ -270,9 +279,9 @@ func TestLease(t *testing.T) {
 	p := newStack(t, "lease", slow)
 	p.converge()
 	p.edit(`VERSION: "1"`, `VERSION: "2"`)
-	first := p.start(once()...)
-	p.until("the first run has begun the recreation", func() bool { return len(p.names()) == 2 })
+	first, leave := p.stopping()
 	p.wants(1, once(), "reconcile --once", fmt.Sprintf("pid %d", first.pid()))
+	leave()
 	p.answers(first.wait(), 0, "converged")
 	p.has("web-1")
 	p.clean()
@@ -287,9 +296,9 @@ func TestInterrupted(t *testing.T) {
 			p := newStack(t, "signal-"+signal.String()[:4], slow)
 			p.converge()
 			p.edit(`VERSION: "1"`, `VERSION: "2"`)
-			run := p.start(once()...)
-			p.until("the recreation has begun", func() bool { return len(p.names()) == 2 })
+			run, leave := p.stopping()
 			p.must(run.cmd.Process.Signal(signal))
+			leave()
 			if r := run.wait(); r.code != 0 && r.code != 1 {
 				t.Errorf("an interrupted run: %s", r)
 			}
