@@ -44,10 +44,12 @@ func (s *subject) subscribe(query url.Values) (read func() *stream) {
 	}
 }
 
-// follow subscribes to events of a type and reads them.
+// follow subscribes to events of a type and reads them, all from now on: the engine answers a moment before it listens.
 func (s *subject) follow(kind events.Type) *stream {
 	s.Helper()
-	return s.subscribe(ofType(kind))()
+	query := ofType(kind)
+	query.Set("since", nanoseconds(time.Now().UnixNano()))
+	return s.subscribe(query)()
 }
 
 func ofType(kind events.Type) url.Values {
