@@ -158,29 +158,62 @@ func TestRollingEndsAtTheFirstFailure(t *testing.T) {
 }
 
 // watchRunning follows the engine's events from now on. What it returns says how many containers ran at the least
-// moment since, of so many at first.
+// moment since, of so many at first. It returns when the events are followed, and counts when all have come until then.
 func (p *project) watchRunning() func(running int) (least int, events string) {
 	p.t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command("docker", "events", "--since", time.Now().Format(time.RFC3339Nano),
-		"--filter", "label="+spec.LabelProject+"="+p.name, "--filter", "event=start", "--filter", "event=die", "--format", "{{.Action}}")
+	var out lines
+	cmd := exec.Command("docker", "events", "--since", time.Now().Format(time.RFC3339Nano), "--filter", "type=container",
+		"--filter", "event=create", "--filter", "event=start", "--filter", "event=die", "--format", `{{.Action}} {{index .Actor.Attributes "`+spec.LabelProject+`"}} {{.Actor.Attributes.name}}`)
 	cmd.Stdout = &out
 	p.must(cmd.Start())
 	stop := sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	p.t.Cleanup(stop)
+	reached := func(mark string) { // what is heard of a container that is made has come after all that was before
+		p.t.Helper()
+		name := p.name + "-" + mark
+		p.until("the engine tells of "+name, func() bool {
+			p.docker("create", "--name", name, "composure-test/busybox:1", "true")
+			p.docker("rm", name)
+			return strings.Contains(out.String(), "create  "+name+"\n")
+		})
+	}
+	reached("followed")
 	return func(running int) (int, string) {
+		p.t.Helper()
+		reached("over")
 		stop()
-		least := running
+		least, events := running, ""
 		for event := range strings.Lines(out.String()) {
-			if strings.TrimSpace(event) == "start" {
+			switch action, about, _ := strings.Cut(event, " "); {
+			case !strings.HasPrefix(about, p.name+" ") || action == "create":
+				continue
+			case action == "start":
 				running++
-			} else {
+			default:
 				running--
 			}
-			least = min(least, running)
+			least, events = min(least, running), events+event
 		}
-		return least, out.String()
+		return least, events
 	}
+}
+
+// lines is a buffer that may be read while a program writes to it.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 // TestFollowers: a service in the network of another one is made anew with it, and finds itself there.
