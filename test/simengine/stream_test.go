@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,6 +93,12 @@ func (f *stream) all() []events.Message {
 
 // of are the actions on one object so far.
 func (f *stream) of(id string) string { return actions(f.all(), id) }
+
+// compact is of, with an action that is told several times in a row only once: on a busy machine the kernel finds no memory more than
+// once before the process that it has killed is gone.
+func (f *stream) compact(id string) string {
+	return strings.Join(slices.Compact(strings.Split(f.of(id), ", ")), ", ")
+}
 
 func actions(messages []events.Message, id string) string {
 	var list []string
