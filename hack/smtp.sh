@@ -13,10 +13,12 @@ fail() {
 
 command -v python3 >/dev/null || fail "python3 is missing; the SMTP server of the tests needs it"
 
+mkdir -p "$(dirname "$dir")"
+exec 9>"$dir.lock"
+flock 9 # tests of several packages call this at once
 if [ ! -f "$dir/complete" ]; then
     command -v apt-get >/dev/null || fail "put aiosmtpd 1.4 with its dependencies (attrs, atpublic) into $dir and create $dir/complete"
     printf 'getting aiosmtpd from the distribution\n' >&2
-    mkdir -p "$(dirname "$dir")"
     work=$(mktemp -d "$dir.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     packages=(python3-aiosmtpd python3-attr python3-public)
@@ -27,6 +29,6 @@ if [ ! -f "$dir/complete" ]; then
     done
     touch "$work/unpacked/usr/lib/python3/dist-packages/complete"
     rm -rf "$dir"
-    mv "$work/unpacked/usr/lib/python3/dist-packages" "$dir" || [ -f "$dir/complete" ]
+    mv "$work/unpacked/usr/lib/python3/dist-packages" "$dir"
 fi
 printf '%s\n' "$dir"

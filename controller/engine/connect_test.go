@@ -19,6 +19,7 @@ import (
 
 	"composure/controller/engine"
 	"composure/controller/observe"
+	"composure/test/ports"
 )
 
 // cleanEnvironment takes away what the machine's environment says about engines.
@@ -306,7 +307,7 @@ func TestConnectBrokenConfiguration(t *testing.T) {
 // TestUnreachableLater asks an engine that was there and has gone.
 func TestUnreachableLater(t *testing.T) {
 	cleanEnvironment(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:"+ports.Text(t)) // which nobody else gets once it is closed
 	if err != nil {
 		t.Fatal(err)
 	}

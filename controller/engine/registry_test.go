@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -29,6 +28,7 @@ import (
 
 	"composure/controller/engine"
 	"composure/controller/observe"
+	"composure/test/ports"
 )
 
 const registryUser, registryPassword = "puller", "s3cret-pass"
@@ -45,7 +45,7 @@ func startRegistry(t *testing.T, secured bool) string {
 			t.Fatal(err)
 		}
 	}
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), "127.0.0.1:"+ports.Text(t)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s, secret: test}\n",
 		filepath.Join(dir, "data"), address)
 	if secured {
@@ -78,16 +78,6 @@ func startRegistry(t *testing.T, secured bool) string {
 		return err == nil
 	})
 	return address
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // push makes an image with content of its own, pushes it and removes it from the engine. It returns its id.
@@ -241,7 +231,7 @@ func TestPullWithCredentials(t *testing.T) {
 func TestPullFromNowhere(t *testing.T) {
 	cleanEnvironment(t)
 	s := open(t)
-	err := s.Pull(t.Context(), freeAddress(t)+"/cmpsr-eng/app:1", "", nil)
+	err := s.Pull(t.Context(), "127.0.0.1:"+ports.Text(t)+"/cmpsr-eng/app:1", "", nil)
 	if err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Fatalf("got %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"composure/controller/incident"
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // TestWebhook: the document follows the published schema, with the token and the id that tells a repeat.
@@ -198,12 +199,7 @@ func TestErrors(t *testing.T) {
 
 // TestUnreachable: no error about a receiver that is not there names its address or its secrets.
 func TestUnreachable(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := listener.Addr().String()
-	listener.Close()
+	gone := "127.0.0.1:" + ports.Text(t)
 	for kind, n := range map[string]Notifier{
 		"webhook":   notifier(t, "webhook", "url", "http://u:"+canary+"@"+gone+"/"+canary+"?key="+canary, "token", canary),
 		"slack":     notifier(t, "slack", "url", "http://"+gone+"/"+canary),

@@ -12,6 +12,7 @@ import (
 
 	"composure/controller/observe"
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // examine collects the evidence of a service's only container.
@@ -26,7 +27,7 @@ func (s *stage) examine(service string, needs ...observe.Need) observe.Evidence 
 
 func TestEvidenceOfAServer(t *testing.T) {
 	s := onEngine(t)
-	port := freePort(t)
+	port := ports.Free(t)
 	s.service("web", busybox, func(c *spec.Container) {
 		published(8000, port)(c)
 		c.Config.Env = []string{"API_TOKEN=squeamish-ossifrage"}
@@ -44,12 +45,17 @@ func TestEvidenceOfAServer(t *testing.T) {
 		observe.NeedPeers, observe.NeedDisk, observe.NeedCheck,
 	}
 	var e observe.Evidence
-	eventually(t, "the server listens, was checked, and what is busy in it had its turn on a busy machine", func() bool {
-		e = s.examine("web", all...)
-		return len(e.Health) > 0 && len(e.Ports) == 3 && is(e.Ports[1].Listening) && e.Stats != nil && e.Stats.CPU > 0
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("gaps %v", e.Gaps)
+		}
 	})
-	if len(e.Gaps) > 0 || e.Database != nil {
-		t.Errorf("gaps %v, database %v", e.Gaps, e.Database)
+	eventually(t, "the server listens, was checked, what is busy in it had its turn on a busy machine, and all was looked at in time", func() bool {
+		e = s.examine("web", all...)
+		return len(e.Gaps) == 0 && len(e.Health) > 0 && len(e.Ports) == 3 && is(e.Ports[1].Listening) && e.Stats != nil && e.Stats.CPU > 0
+	})
+	if e.Database != nil {
+		t.Errorf("database %v", e.Database)
 	}
 	if len(e.Log) != 1 || e.Log[0] == "" || strings.Contains(e.Log[0], "ossifrage") || e.LastLog.IsZero() {
 		t.Errorf("log %q, last at %s", e.Log, e.LastLog)
@@ -103,7 +109,7 @@ func TestHolderOfAPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	byProcess, byContainer := listener.Addr().(*net.TCPAddr).Port, freePort(t)
+	byProcess, byContainer := listener.Addr().(*net.TCPAddr).Port, ports.Free(t)
 	s.service("rival", busybox, published(80, byContainer), "sleep", "1000")
 	for name, port := range map[string]int{"loser": byProcess, "second": byContainer} {
 		s.stack.Services = append(s.stack.Services, &spec.Service{Name: name, Image: busybox, Replicas: 1, Ports: []spec.Port{

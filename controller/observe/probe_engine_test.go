@@ -1,10 +1,10 @@
 package observe_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,6 +19,7 @@ import (
 	"composure/controller/engine"
 	"composure/controller/observe"
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // Images are built by hack/images.sh.
@@ -27,8 +28,9 @@ const (
 	postgres = "composure-test/postgres:15"
 )
 
-// probeTimeout is that of the probes of these tests: a command in a container takes its time on a busy machine.
-const probeTimeout = 5 * time.Second
+// patient is the timeout of the probes that are answered: a command in a container takes its time on a busy machine. hasty is that of
+// the probes that never are.
+const patient, hasty = time.Minute, 5 * time.Second
 
 // stage is a project of its own on the machine's engine, with a network. All of it is removed at the end.
 type stage struct {
@@ -127,7 +129,7 @@ func (s *stage) look() *observe.Snapshot {
 // probe gives a service one probe and makes it once.
 func (s *stage) probe(service string, p spec.Probe) observe.ProbeResult {
 	s.t.Helper()
-	p.Interval, p.Timeout, p.Failures, p.Successes = time.Second, probeTimeout, 3, 1
+	p.Interval, p.Timeout, p.Failures, p.Successes = time.Second, cmp.Or(p.Timeout, patient), 3, 1
 	s.stack.Service(service).Policy.Probes = []spec.Probe{p}
 	return s.once(service)
 }
@@ -156,17 +158,6 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// freePort is a port of the host that nobody listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
 // published publishes a port of the container on a port of the host.
 func published(port, on int) func(*spec.Container) {
 	return func(c *spec.Container) {
@@ -185,10 +176,10 @@ func check(t *testing.T, got observe.ProbeResult, want observe.ProbeState, says 
 
 func TestProbesOfAWebServer(t *testing.T) {
 	s := onEngine(t)
-	port := freePort(t)
+	port := ports.Free(t)
 	id := s.service("web", busybox, published(8000, port), "sh", "-c",
 		"mkdir /www && echo fine >/www/index.html && echo serving on 8000 && httpd -p 8000 -h /www && exec sleep 1000")
-	s.service("dead", busybox, published(8000, freePort(t)), "sleep", "1000")
+	s.service("dead", busybox, published(8000, ports.Free(t)), "sleep", "1000")
 	s.service("other", busybox, nil, "sleep", "1000")
 	url := "http://127.0.0.1:" + strconv.Itoa(port)
 	eventually(t, "the web server answers", func() bool {
@@ -204,7 +195,7 @@ func TestProbesOfAWebServer(t *testing.T) {
 	check(t, s.probe("web", spec.Probe{Exec: &spec.ExecProbe{Command: []string{"test", "-e", "/www"}}}), observe.ProbeOK, "")
 	check(t, s.probe("web", spec.Probe{Exec: &spec.ExecProbe{Command: []string{"test", "-e", "/none"}}}), observe.ProbeFailing, "ended with 1")
 	check(t, s.probe("web", spec.Probe{Exec: &spec.ExecProbe{Command: []string{"curl", url}}}), observe.ProbeUnknown, "cannot be run")
-	check(t, s.probe("web", spec.Probe{Exec: &spec.ExecProbe{Command: []string{"sleep", "8"}}}), observe.ProbeFailing, "did not end within "+probeTimeout.String())
+	check(t, s.probe("web", spec.Probe{Timeout: hasty, Exec: &spec.ExecProbe{Command: []string{"sleep", "1000"}}}), observe.ProbeFailing, "did not end within "+hasty.String())
 	check(t, s.probe("web", spec.Probe{Log: &spec.LogProbe{Pattern: "^serving on [0-9]+"}}), observe.ProbeOK, "serving on 8000")
 	check(t, s.probe("web", spec.Probe{Log: &spec.LogProbe{Pattern: "never"}}), observe.ProbeFailing, "no line")
 
@@ -212,7 +203,7 @@ func TestProbesOfAWebServer(t *testing.T) {
 	if result, err := s.Exec(t.Context(), id, []string{"killall", "-STOP", "httpd"}); err != nil || result.ExitCode != 0 {
 		t.Fatal(result, err)
 	}
-	check(t, s.probe("web", spec.Probe{HTTP: &spec.HTTPProbe{URL: url}}), observe.ProbeFailing, "no answer within "+probeTimeout.String())
+	check(t, s.probe("web", spec.Probe{Timeout: hasty, HTTP: &spec.HTTPProbe{URL: url}}), observe.ProbeFailing, "no answer within "+hasty.String())
 	check(t, s.probe("web", spec.Probe{TCP: &spec.TCPProbe{Port: 8000}}), observe.ProbeOK, "")
 }
 

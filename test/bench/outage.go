@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"composure/test/ports"
 )
 
 // outage: how long a client cannot reach a service while it is recreated for an edited variable, beside the bare stop
@@ -18,10 +20,11 @@ import (
 func (b *bench) outage(ctx context.Context) error {
 	name, round := project+"-outage", 0
 	b.projects = append(b.projects, name)
-	port, err := freePort()
+	port, release, err := ports.Reserve()
 	if err != nil {
 		return err
 	}
+	defer release()
 	edit := func() (string, error) { // a new value each time
 		round++
 		text := fmt.Sprintf("name: %s\nservices:\n  web:\n    image: composure-test/busybox:1\n    command: [httpd, -f, -p, \"80\"]\n    stop_signal: SIGKILL\n    ports: [\"127.0.0.1:%d:80\"]\n    environment:\n      ROUND: \"%d\"\n", name, port, round)
@@ -117,13 +120,4 @@ func answers(port int) bool {
 	}
 	n, err := conn.Read(make([]byte, 16))
 	return err == nil && n > 0
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

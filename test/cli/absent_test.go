@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,12 +21,6 @@ func TestEngineComesLater(t *testing.T) {
     x-composure: {min_healthy: 1s}
 `)
 	socket := filepath.Join(p.dir, "engine.sock")
-	l, err := net.Listen("tcp", "127.0.0.1:0") // free now
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := "http://" + l.Addr().String()
-	_ = l.Close()
 	said := map[string][]string{
 		"start it (such as":      {"-H", "unix://" + socket, "reconcile", "--once"},
 		"docker context ls":      {"--context", "nowhere-at-all", "reconcile"},
@@ -41,8 +32,8 @@ func TestEngineComesLater(t *testing.T) {
 		p.says(2, args, text)
 	}
 
-	var log bytes.Buffer
-	cmd := p.command("-H", "unix://"+socket, "reconcile", "--listen", strings.TrimPrefix(at, "http://"))
+	var log lines
+	cmd := p.command("--log-level", "info", "-H", "unix://"+socket, "reconcile", "--listen", "127.0.0.1:0")
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -61,10 +52,8 @@ func TestEngineComesLater(t *testing.T) {
 			t.Logf("log of the remediator:\n%s", log.String())
 		}
 	}()
+	at := p.served(&log)
 	answers := func(path string, code int, text string) bool {
-		if _, err := http.Get(at + "/healthz"); err != nil {
-			return false
-		}
 		got, answer := p.call("GET", at+path, "")
 		return got == code && strings.Contains(answer, text)
 	}

@@ -259,7 +259,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	_ = remediator.Process.Signal(syscall.SIGQUIT) // the runtime ends it as it does after a panic, with the stacks of all goroutines
 	_ = remediator.Wait()
-	log := remediator.Stderr.(*sharedLog).String()
+	log := remediator.Stderr.(*lines).String()
 	if !strings.Contains(log, "goroutine ") || !strings.Contains(log, "level=DEBUG") {
 		t.Errorf("the remediator did not say all it could:\n%s", log)
 	}

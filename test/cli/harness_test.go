@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -177,10 +179,11 @@ func (p *project) until(what string, tell func() string, holds func() bool) {
 }
 
 // remediate runs continuous mode until the test ends, and wants it to end cleanly.
-func (p *project) remediate(flags ...string) {
+func (p *project) remediate(flags ...string) (log *lines) {
 	p.t.Helper()
-	p.background(p.command(append([]string{"--log-level", "info", "reconcile"}, flags...)...))
+	log = p.background(p.command(append([]string{"--log-level", "info", "reconcile"}, flags...)...))
 	p.leased()
+	return log
 }
 
 // leased waits until a remediator has the stack.
@@ -189,11 +192,11 @@ func (p *project) leased() {
 	p.eventually("the remediator has the stack", func() bool { return strings.HasPrefix(read[stackStatus](p, "status").Holder, "reconcile,") })
 }
 
-// background runs a remediator until the test ends, and wants it to end cleanly.
-func (p *project) background(cmd *exec.Cmd) {
+// background runs a remediator until the test ends, and wants it to end cleanly. What it says is in the log.
+func (p *project) background(cmd *exec.Cmd) (log *lines) {
 	p.t.Helper()
-	var log bytes.Buffer
-	cmd.Stderr = &log
+	log = &lines{}
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -207,6 +210,34 @@ func (p *project) background(cmd *exec.Cmd) {
 			p.t.Logf("log of the remediator:\n%s", log.String())
 		}
 	})
+	return log
+}
+
+var serving = regexp.MustCompile(`msg=serving address=(\S+)`)
+
+// served waits until the dashboard is served on the port that the kernel chose for it, and returns its address.
+func (p *project) served(log fmt.Stringer) string {
+	p.t.Helper()
+	p.until("the dashboard is served", log.String, func() bool { return serving.MatchString(log.String()) })
+	return serving.FindStringSubmatch(log.String())[1]
+}
+
+// lines is a buffer that may be read while a program writes to it.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 // The parts of the commands' JSON that the tests look at.

@@ -147,21 +147,3 @@ func TestStatusPiped(t *testing.T) {
 		t.Errorf("control sequences in a pipe: %q", out.String())
 	}
 }
-
-// lines is a buffer that may be read while a program writes to it.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,18 +16,11 @@ const token = "a-token-of-these-tests"
 // serve runs continuous mode with the dashboard and returns its address.
 func (p *project) serve(flags ...string) string {
 	p.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // free now
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
 	file := filepath.Join(p.dir, "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	p.remediate(append([]string{"--listen", address, "--token-file", file}, flags...)...)
-	return "http://" + address
+	return p.served(p.remediate(append([]string{"--listen", "127.0.0.1:0", "--token-file", file}, flags...)...))
 }
 
 // call sends a request with the token and returns the answer.

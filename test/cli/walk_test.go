@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -66,28 +65,10 @@ func (w *walk) strangers() {
 	w.docker("rename", w.name+"-crash-1", w.name+"-renamed") // drift, before anything fails
 }
 
-// sharedLog is what a process says, while it says it.
-type sharedLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sharedLog) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *sharedLog) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // remediate starts the remediator at its most talkative and returns the address of its dashboard.
 func (w *walk) remediate() (string, *exec.Cmd) {
 	w.t.Helper()
-	log := &sharedLog{}
+	log := &lines{}
 	cmd := w.command("--log-level", "debug", "reconcile", "--interval", "2s", "--listen", "127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -99,9 +80,7 @@ func (w *walk) remediate() (string, *exec.Cmd) {
 			w.t.Logf("the end of the remediator's log:\n%s", last(log.String(), 4000))
 		}
 	})
-	serving := regexp.MustCompile(`msg=serving address=(\S+)`)
-	w.eventually("the dashboard is served", func() bool { return serving.MatchString(log.String()) })
-	return serving.FindStringSubmatch(log.String())[1], cmd
+	return w.served(log), cmd
 }
 
 func last(text string, n int) string { return text[max(0, len(text)-n):] }

@@ -23,7 +23,7 @@ func TestLostProcess(t *testing.T) {
 		t.Fatalf("the engine has not lost it: %+v", s)
 	}
 	said := fmt.Sprintf("its process %d (", pid)
-	for _, args := range [][]string{rig.Once("--timeout", "10s"), {"restart", "--hard", "--force", "web"}, {"diagnose", "web"}} {
+	for _, args := range [][]string{rig.Once(), {"restart", "--hard", "--force", "web"}, {"diagnose", "web"}} {
 		if r := l.Composure(args...); r.Code != 1 || !strings.Contains(r.Out+r.Err, said) {
 			t.Errorf("it is not said what still runs, process %d: %s", pid, r)
 		}

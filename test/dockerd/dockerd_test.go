@@ -7,20 +7,31 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"composure/test/ports"
 )
 
 // TestEngine: a private daemon runs containers whose published ports are its own, and does under every end what the
 // machine's would do.
 func TestEngine(t *testing.T) {
 	e := Start(t, Options{Images: []string{"composure-test/busybox:1"}})
-	run(t, e, "run", "-d", "--name", "keeps", "--restart", "always", "--stop-signal", "SIGKILL", "-p", "127.0.0.1:18080:8080", "composure-test/busybox:1", "httpd", "-f", "-p", "8080", "-h", "/etc")
+	free := ports.Text(t) // on the machine
+	address := "127.0.0.1:" + free
+	run(t, e, "run", "-d", "--name", "keeps", "--restart", "always", "--stop-signal", "SIGKILL", "-p", address+":8080", "composure-test/busybox:1", "httpd", "-f", "-p", "8080", "-h", "/etc")
 	run(t, e, "run", "-d", "--name", "stays-down", "composure-test/busybox:1", "sleep", "1000")
 
-	page := e.Command("bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/18080 && printf 'GET /version HTTP/1.0\r\n\r\n' >&3 && cat <&3`)
-	if out, err := page.CombinedOutput(); err != nil || !strings.Contains(string(out), "200 OK") {
-		t.Errorf("the published port is not reached on its host: %v: %s", err, out)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // a container runs before its program listens
+		page := e.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+free+` && printf 'GET /version HTTP/1.0\r\n\r\n' >&3 && cat <&3`)
+		out, err := page.CombinedOutput()
+		if err == nil && strings.Contains(string(out), "200 OK") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the published port is not reached on its host: %v: %s", err, out)
+		}
 	}
-	if c, err := net.Dial("tcp", "127.0.0.1:18080"); err == nil {
+	if c, err := net.Dial("tcp", address); err == nil {
 		c.Close()
 		t.Error("the published port is open on the machine")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // TestDemoStack changes the runbook's stack by hand in every way that a config hash does not see, one after another,
@@ -118,7 +119,7 @@ func demo(t *testing.T, name string) *project {
 		files["initdb/"+filepath.Base(path)] = string(content)
 	}
 	p := newProject(t, name, maps.Clone(files))
-	p.env = append(p.env, "DEMO_API_PORT="+freePort(t), "DEMO_FRONTEND_PORT="+freePort(t))
+	p.env = append(p.env, "DEMO_API_PORT="+ports.Text(t), "DEMO_FRONTEND_PORT="+ports.Text(t))
 	p.converge()
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"composure/controller/observe"
 	"composure/spec"
 	"composure/test/mutation"
+	"composure/test/ports"
 )
 
 const secret = "hunter2hunter2"
@@ -351,7 +352,7 @@ func TestSecretsStayHidden(t *testing.T) {
 // Without it, a second database is not started on the volume of the first.
 func TestRenamedService(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := ports.Text(t)
 	p := newStack(t, "renamed", web+"    container_name: cmpsr-e2e-renamed_front\n    ports: ['127.0.0.1:"+port+":80']\n    volumes: ['data:/data']\n    x-composure: {stateful: true}\nvolumes: {data: {}}\n")
 	p.converge()
 	p.docker("exec", "cmpsr-e2e-renamed_front", "sh", "-c", "echo kept > /data/row")

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"composure/test/ports"
 )
 
 const registryUser, registryPassword = "puller", "s3cret-pass"
@@ -34,7 +36,7 @@ func startRegistry(p *project, secured bool) *registry {
 	if out, err := exec.Command("../../hack/registry.sh").CombinedOutput(); err != nil {
 		p.t.Fatalf("hack/registry.sh: %v\n%s", err, out)
 	}
-	dir, r := p.t.TempDir(), &registry{address: "127.0.0.1:" + freePort(p.t)}
+	dir, r := p.t.TempDir(), &registry{address: "127.0.0.1:" + ports.Text(p.t)}
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s, secret: test}\n",
 		filepath.Join(dir, "data"), r.address)
 	if secured {

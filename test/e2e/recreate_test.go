@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"composure/spec"
+	"composure/test/ports"
 )
 
 // healthy is a service with a healthcheck that can be told to fail.
@@ -101,7 +102,7 @@ func (p *project) captured(text string) {
 // TestPortOfAnotherContainer: the name of the holder is not enough to touch it.
 func TestPortOfAnotherContainer(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := ports.Text(t)
 	other := newStack(t, "holder", web+"    ports: ['127.0.0.1:"+port+":80']\n")
 	other.converge()
 	p := newStack(t, "wants-port", web)
@@ -157,29 +158,62 @@ func TestRollingEndsAtTheFirstFailure(t *testing.T) {
 }
 
 // watchRunning follows the engine's events from now on. What it returns says how many containers ran at the least
-// moment since, of so many at first.
+// moment since, of so many at first. It returns when the events are followed, and counts when all have come until then.
 func (p *project) watchRunning() func(running int) (least int, events string) {
 	p.t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command("docker", "events", "--since", time.Now().Format(time.RFC3339Nano),
-		"--filter", "label="+spec.LabelProject+"="+p.name, "--filter", "event=start", "--filter", "event=die", "--format", "{{.Action}}")
+	var out lines
+	cmd := exec.Command("docker", "events", "--since", time.Now().Format(time.RFC3339Nano), "--filter", "type=container",
+		"--filter", "event=create", "--filter", "event=start", "--filter", "event=die", "--format", `{{.Action}} {{index .Actor.Attributes "`+spec.LabelProject+`"}} {{.Actor.Attributes.name}}`)
 	cmd.Stdout = &out
 	p.must(cmd.Start())
 	stop := sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	p.t.Cleanup(stop)
+	reached := func(mark string) { // what is heard of a container that is made has come after all that was before
+		p.t.Helper()
+		name := p.name + "-" + mark
+		p.until("the engine tells of "+name, func() bool {
+			p.docker("create", "--name", name, "composure-test/busybox:1", "true")
+			p.docker("rm", name)
+			return strings.Contains(out.String(), "create  "+name+"\n")
+		})
+	}
+	reached("followed")
 	return func(running int) (int, string) {
+		p.t.Helper()
+		reached("over")
 		stop()
-		least := running
+		least, events := running, ""
 		for event := range strings.Lines(out.String()) {
-			if strings.TrimSpace(event) == "start" {
+			switch action, about, _ := strings.Cut(event, " "); {
+			case !strings.HasPrefix(about, p.name+" ") || action == "create":
+				continue
+			case action == "start":
 				running++
-			} else {
+			default:
 				running--
 			}
-			least = min(least, running)
+			least, events = min(least, running), events+event
 		}
-		return least, out.String()
+		return least, events
 	}
+}
+
+// lines is a buffer that may be read while a program writes to it.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 // TestFollowers: a service in the network of another one is made anew with it, and finds itself there.
@@ -252,16 +286,25 @@ func TestFollowersOfOne(t *testing.T) {
 	p.wants(0, []string{"drift"})
 }
 
-// slow is a service that does not stop before its grace period is over: long enough to look at a run from outside.
+// slow is a service that does not stop before /tmp/leave is there: a run that stops it is in the middle for as long as a test wants.
 const slow = `
 services:
   web:
     image: composure-test/busybox:1
-    command: [sh, -c, "trap '' TERM; sleep 1000"]
+    command: [sh, -c, "trap '' TERM; until test -e /tmp/leave; do sleep 0.1; done"]
     restart: always
-    stop_grace_period: 4s
+    stop_grace_period: 5m
     environment: {VERSION: "1"}
 `
+
+// stopping runs the binary until it is about to stop the container of before, which goes on until leave.
+func (p *project) stopping() (run *background, leave func()) {
+	p.t.Helper()
+	old := p.id("web")
+	run = p.start(once()...)
+	p.until("the old container is not to be started again", func() bool { return p.inspect(old).HostConfig.RestartPolicy.Name == "no" })
+	return run, func() { p.docker("exec", old, "touch", "/tmp/leave") }
+}
 
 // TestLease: of two runs on one stack the second does nothing and names the first.
 func TestLease(t *testing.T) {
@@ -269,9 +312,9 @@ func TestLease(t *testing.T) {
 	p := newStack(t, "lease", slow)
 	p.converge()
 	p.edit(`VERSION: "1"`, `VERSION: "2"`)
-	first := p.start(once()...)
-	p.until("the first run has begun the recreation", func() bool { return len(p.names()) == 2 })
+	first, leave := p.stopping()
 	p.wants(1, once(), "reconcile --once", fmt.Sprintf("pid %d", first.pid()))
+	leave()
 	p.answers(first.wait(), 0, "converged")
 	p.has("web-1")
 	p.clean()
@@ -286,9 +329,9 @@ func TestInterrupted(t *testing.T) {
 			p := newStack(t, "signal-"+signal.String()[:4], slow)
 			p.converge()
 			p.edit(`VERSION: "1"`, `VERSION: "2"`)
-			run := p.start(once()...)
-			p.until("the recreation has begun", func() bool { return len(p.names()) == 2 })
+			run, leave := p.stopping()
 			p.must(run.cmd.Process.Signal(signal))
+			leave()
 			if r := run.wait(); r.code != 0 && r.code != 1 {
 				t.Errorf("an interrupted run: %s", r)
 			}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"composure/controller/incident"
+	"composure/test/ports"
 )
 
 // api is the demo's application alone: it connects to its database when it is first asked for rows.
@@ -32,7 +33,7 @@ const api = `services:
 func upAPI(t *testing.T, name, policy string) (s *stack, address string) {
 	t.Helper()
 	s = newStack(t, name, map[string]string{"compose.yaml": policy + api})
-	port := freePort(t)
+	port := ports.Text(t)
 	s.env = append(s.env, "API_PORT="+port)
 	s.deploy(0)
 	return s, "http://127.0.0.1:" + port

@@ -45,7 +45,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -565,17 +564,6 @@ func (s *stack) canary() {
 		ours := func(i incident.Incident) bool { return i.Service == "canary" && i.State != incident.Resolved }
 		return s.well("canary") && s.instance("canary") != run && !slices.ContainsFunc(s.incidents(), ours)
 	})
-}
-
-// freePort is a TCP port of the loopback that is free now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // captured wants a captured log of a service's container that has the text.

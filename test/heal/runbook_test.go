@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"composure/controller/incident"
+	"composure/test/ports"
 )
 
 // runbook brings the runbook's stack up, as test/demo/compose.yaml has it, on ports of its own. Its checks are patient:
@@ -35,8 +36,8 @@ func runbook(t *testing.T, name string) (s *stack, api string) {
     x-composure: {remediation: {stack_dump: USR1}, probes: [{name: database, http: {url: "http://127.0.0.1:${DEMO_API_PORT}/api/v1/db/health"}, interval: 4s, timeout: 4s}]}
 networks: {default: {ipam: {config: [{subnet: `+addresses()+`}]}}}
 `)
-	port := freePort(t)
-	s.env = append(s.env, "DEMO_API_PORT="+port, "DEMO_FRONTEND_PORT="+freePort(t))
+	port := ports.Text(t)
+	s.env = append(s.env, "DEMO_API_PORT="+port, "DEMO_FRONTEND_PORT="+ports.Text(t))
 	s.deploy(0)
 	return s, "http://127.0.0.1:" + port
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"composure/test/ports"
 )
 
 // TestDeploymentWhileWatching: the deployment verb gets the stack from the remediator, which takes the new revision
@@ -148,7 +150,7 @@ func TestPortTaken(t *testing.T) {
     stop_signal: SIGKILL
     ports: ["127.0.0.1:${PORT}:8000"]
 `})
-	port := freePort(t)
+	port := ports.Text(t)
 	s.env = append(s.env, "PORT="+port)
 	s.deploy(0)
 	holders := []struct {

@@ -3,7 +3,6 @@ package install
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"composure/test/ports"
 )
 
 // tutorial is the page whose blocks marked with <!-- run --> are run, in order, in one shell. Those of the other pages are run
@@ -72,7 +73,7 @@ func commands(t *testing.T, page, text string) []command {
 // documented are the commands of all pages, in the order in which they are run, for a project in dir.
 func documented(t *testing.T, dir string) []command {
 	t.Helper()
-	here := strings.NewReplacer("/srv/shop", dir, "/var/log/shop.log", filepath.Join(dir, "cron.log"), shop, ours, "127.0.0.1:9180", "127.0.0.1:"+freePort(t))
+	here := strings.NewReplacer("/srv/shop", dir, "/var/log/shop.log", filepath.Join(dir, "cron.log"), shop, ours, "127.0.0.1:9180", "127.0.0.1:"+ports.Text(t))
 	read := func(page string) string {
 		data, err := os.ReadFile(filepath.Join("../..", page))
 		if err != nil {
@@ -117,7 +118,7 @@ func TestDocumentation(t *testing.T) {
 	}
 	shell := exec.Command("bash", "-c", script.String())
 	shell.Dir = dir
-	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "DEMO_API_PORT="+freePort(t), "DEMO_FRONTEND_PORT="+freePort(t))
+	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "DEMO_API_PORT="+ports.Text(t), "DEMO_FRONTEND_PORT="+ports.Text(t))
 	shell.Cancel = nil
 	timer := time.AfterFunc(8*time.Minute, func() { _ = shell.Process.Kill() })
 	defer timer.Stop()
@@ -155,15 +156,4 @@ func copyOfDemo(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"composure/test/ports"
 )
 
 // startTimeout bounds how long a server may take until it accepts connections.
@@ -40,7 +42,6 @@ type Server struct {
 	cred    *syscall.Credential
 	cmd     *exec.Cmd // nil while it is down
 	ended   chan struct{}
-	placed  bool // it has run on Port
 	options []string
 }
 
@@ -52,7 +53,7 @@ func New(t testing.TB, settings ...string) *Server {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	s := &Server{t: t, root: root, Dir: filepath.Join(root, "data"), Password: rand.Text(), options: settings}
+	s := &Server{t: t, root: root, Dir: filepath.Join(root, "data"), Port: ports.Free(t), Password: rand.Text(), options: settings}
 	t.Cleanup(s.remove)
 	s.bin = binaries(t)
 	s.cred = ordinaryUser(t)
@@ -93,17 +94,9 @@ func (s *Server) Database(t testing.TB) string {
 // Up starts a server that is down, on the port it had, and waits until it answers.
 func (s *Server) Up() {
 	s.t.Helper()
-	var err error
-	for range 4 { // a port that is free now may be taken a moment later
-		if !s.placed {
-			s.Port = freePort(s.t)
-		}
-		if err = s.start(); err == nil {
-			s.placed = true
-			return
-		}
+	if err := s.start(); err != nil {
+		s.t.Fatalf("pgtest: start the server: %v\n%s", err, s.log())
 	}
-	s.t.Fatalf("pgtest: start the server: %v\n%s", err, s.log())
 }
 
 // Down stops the server at once and in order: connections are cut, what was committed is kept.
@@ -252,14 +245,4 @@ func ordinaryUser(t testing.TB) *syscall.Credential {
 		t.Fatalf("pgtest: user %s has no numeric id", u.Username)
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -64,7 +64,7 @@ func (e Engine) Docker(args ...string) (string, error) {
 
 // Get reads a path of the engine's API, such as "/containers/json", into a value. A missing object is an error.
 func (e Engine) Get(ctx context.Context, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		return e.Dial(ctx, network, address)

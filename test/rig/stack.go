@@ -330,6 +330,10 @@ func (s *Stack) Composure(args ...string) Result {
 func (s *Stack) Wants(code int, args ...string) Result {
 	s.T.Helper()
 	r := s.Composure(args...)
+	// A busy engine may leave a question open, which drift says: it is asked again, as a person would.
+	for n := 0; n < 3 && code != 2 && r.Code == 2 && slices.Contains(args, "drift") && strings.Contains(r.Out, "no answer from the engine"); n++ {
+		r = s.Composure(args...)
+	}
 	if r.Code != code {
 		s.T.Fatalf("exit status %d, expected %d: %s\n%s", r.Code, code, r, s.PS())
 	}

@@ -3,14 +3,13 @@
 package simengine_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-connections/nat"
 
@@ -24,13 +23,10 @@ var facts = slices.Concat(daemonFacts, eventFacts, answerFacts, runFacts, volume
 // answerFacts are about what the engine answers to calls.
 var answerFacts = []fact{
 	{12, "a client that goes away does not cancel its stop or restart", false, func(s *subject) {
-		stop, restart := s.start("stop", stubborn, stops("", 1)), s.start("restart", stubborn, stops("", 1))
+		stop, restart := s.start("stop", stubborn, stops("", 10)), s.start("restart", stubborn, stops("", 10))
 		before := s.look(restart).State.StartedAt
 		for _, path := range []string{"/containers/" + stop + "/stop", "/containers/" + restart + "/restart"} {
-			impatient, cancel := context.WithTimeout(s.Context(), 200*time.Millisecond)
-			status, _ := s.ask(impatient, http.MethodPost, path, nil)
-			cancel()
-			s.want(status == -1, "the client has gone")
+			s.want(s.leaves(path, nil) == -1, "the client has gone")
 			s.want(s.look(path[12:76]).State.Running, "before the container has ended")
 		}
 		s.until(stop, ended)
@@ -155,13 +151,14 @@ var answerFacts = []fact{
 		s.state(id)
 	}},
 	{0, "what is removed while its restart waits is not started again", false, func(s *subject) {
-		id := s.start("a", stubborn, stops("", 30))
+		stream := s.follow(events.ContainerEventType)
+		id := s.start("a", stubborn, stops("", 60))
 		answer := make(chan int)
 		go func() {
 			status, _ := s.ask(s.Context(), http.MethodPost, "/containers/"+id+"/restart", nil)
 			answer <- status
 		}()
-		s.settled()
+		stream.until(id, events.ActionKill) // the stop signal of the restart
 		s.call(http.MethodDelete, "/containers/"+id+"?force=1", nil)
 		s.note("restart: %d", <-answer)
 		s.state(id)

@@ -30,7 +30,7 @@ var runFacts = []fact{
 		stream := s.follow(events.ContainerEventType)
 		id := s.start("a", glutton, limited)
 		stream.until(id, events.ActionDie)
-		s.note("%s", stream.of(id))
+		s.note("%s", stream.compact(id))
 		s.state(id)
 		s.note("OOMKilled %t", s.look(id).State.OOMKilled)
 	}},
@@ -47,7 +47,7 @@ var runFacts = []fact{
 		stream := s.follow(events.ContainerEventType)
 		id := s.start("a", parent, limited)
 		stream.until(id, events.ActionOOM)
-		s.note("%s", stream.of(id))
+		s.note("%s", stream.compact(id))
 		s.state(id)
 		s.note("OOMKilled %t", s.look(id).State.OOMKilled)
 	}},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,10 +45,12 @@ func (s *subject) subscribe(query url.Values) (read func() *stream) {
 	}
 }
 
-// follow subscribes to events of a type and reads them.
+// follow subscribes to events of a type and reads them, all from now on: the engine answers a moment before it listens.
 func (s *subject) follow(kind events.Type) *stream {
 	s.Helper()
-	return s.subscribe(ofType(kind))()
+	query := ofType(kind)
+	query.Set("since", nanoseconds(time.Now().UnixNano()))
+	return s.subscribe(query)()
 }
 
 func ofType(kind events.Type) url.Values {
@@ -90,6 +93,12 @@ func (f *stream) all() []events.Message {
 
 // of are the actions on one object so far.
 func (f *stream) of(id string) string { return actions(f.all(), id) }
+
+// compact is of, with an action that is told several times in a row only once: on a busy machine the kernel finds no memory more than
+// once before the process that it has killed is gone.
+func (f *stream) compact(id string) string {
+	return strings.Join(slices.Compact(strings.Split(f.of(id), ", ")), ", ")
+}
 
 func actions(messages []events.Message, id string) string {
 	var list []string

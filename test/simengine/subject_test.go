@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -107,6 +108,15 @@ func (s *subject) ask(ctx context.Context, method, path string, body any) (int, 
 		return answer.StatusCode, message.Message
 	}
 	return answer.StatusCode, strings.TrimSpace(string(content))
+}
+
+// leaves makes a call and goes away a moment after the engine has been sent it. It returns the status of an answer, or -1.
+func (s *subject) leaves(path string, body any) int {
+	impatient, cancel := context.WithCancel(s.Context())
+	defer cancel()
+	sent := func(httptrace.WroteRequestInfo) { time.AfterFunc(300*time.Millisecond, cancel) }
+	status, _ := s.ask(httptrace.WithClientTrace(impatient, &httptrace.ClientTrace{WroteRequest: sent}), http.MethodPost, path, body)
+	return status
 }
 
 // call is ask with a note of status and message.
