@@ -100,6 +100,8 @@ type Pass struct {
 	Plan     plan.Plan
 	InFlight int // jobs running when the pass was over, its own included
 
+	// Unread: the compose files have changed and are still to be read. Nothing new is begun, and no incident recorded.
+	Unread bool
 	// Elsewhere: somebody else has the stack, or had it since what is to be restored was read. Nothing was done, and what
 	// was seen says nothing.
 	Elsewhere bool

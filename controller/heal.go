@@ -99,6 +99,9 @@ type Healing struct {
 	WritableSize func(ctx context.Context, id string) (int64, error)
 	// Reload reads the compose files again.
 	Reload func(ctx context.Context) (*spec.Stack, error)
+	// Edited says whether the files have changed and are still to be read, which Reload does then: what somebody has done to the stack
+	// may be what they say now. It must answer at once. nil: nobody knows.
+	Edited func() bool
 	// Turned is called after every turn of the loop, when what it found is on record; it must not block. nil: nobody asks.
 	Turned func(Turn)
 	// Ended is called when a job has ended, from its goroutine; it must not block. nil: nobody asks.

@@ -153,7 +153,10 @@ func (c *Controller) pass(ctx context.Context) (Pass, error) {
 		return p, err
 	}
 	if c.heal != nil {
-		p.Plan.Yield(cmp.Or(c.heal.Memory.Asked(), c.meanwhile(ctx, p.Plan)))
+		p.Unread = c.heal.Edited != nil && c.heal.Edited()
+		if why := c.yields(ctx, &p); why != "" {
+			p.Plan.Yield(why)
+		}
 	}
 	due := p.Plan.Due()
 	switch {
@@ -192,6 +195,17 @@ func (c *Controller) recollect(ctx context.Context) {
 	}
 }
 
+// yields is why nothing new is begun in this pass, or "".
+func (c *Controller) yields(ctx context.Context, p *Pass) string {
+	if command := cmp.Or(c.heal.Memory.Asked(), c.meanwhile(ctx, p.Plan)); command != "" {
+		return fmt.Sprintf("the stack is given to `composure %s` first, which asks for it", command)
+	}
+	if p.Unread {
+		return "the compose files were changed a moment ago, and are read first"
+	}
+	return ""
+}
+
 // meanwhile is the command that was given while everything was looked at, and changed who is to be left alone: an engine can
 // take its time to answer. Nothing is begun, and nothing decided, on what was known before it.
 func (c *Controller) meanwhile(ctx context.Context, p plan.Plan) string {
@@ -212,7 +226,7 @@ func (c *Controller) meanwhile(ctx context.Context, p plan.Plan) string {
 
 // tell records the incidents that a pass found, before anything is done about them.
 func (c *Controller) tell(ctx context.Context, p *Pass) {
-	if c.heal == nil || p.Elsewhere {
+	if c.heal == nil || p.Elsewhere || p.Unread {
 		return
 	}
 	if err := c.keepIncidents(ctx, c.observation(p)); err != nil {

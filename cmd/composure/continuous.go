@@ -64,7 +64,7 @@ type remediation struct {
 	log    *slog.Logger
 	eng    *engine.Engine
 	about  observe.Engine // who answered; without an id: nobody yet
-	files  follower
+	files  *follower
 	site   *site   // nil: nobody looks
 	pulse  *beater // nil: nobody asks how this process is
 	looked func()  // told of every turn; nil: nobody asks
@@ -85,7 +85,7 @@ func (a *app) remediate(ctx context.Context, log *slog.Logger) (*remediation, er
 	if err != nil {
 		return nil, err
 	}
-	files := follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), changes: a.fileStirs(), round: fileRound, log: log}
+	files := &follower{sources: stack.Sources, seen: fingerprintSince(stack.Sources, began), changes: a.fileStirs(), round: fileRound, log: log}
 	eng, err := a.find(log)
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (r *remediation) assemble() {
 	}, controller.Healing{
 		Prober: r.prober, Examiner: a.examiner(eng), Memory: memory,
 		Sampler: observe.NewMemorySampler(eng), WritableSize: eng.WritableSize,
-		Reload: r.reload,
+		Reload: r.reload, Edited: r.files.edited,
 		Ended:  func(done plan.Attempt) { r.site.ended(done) },
 		Turned: func(t controller.Turn) {
 			memory.beats.turned(t, memory.samples.keep)

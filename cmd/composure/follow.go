@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"composure/spec"
@@ -16,6 +17,7 @@ const (
 	fileSettle = time.Second           // what is written within it is heard of once: editors write in steps
 	fileRound  = 30 * time.Second      // how often they are looked at though nothing was told: they may be changed on another machine
 	fileRetry  = 30 * time.Second      // how often files that cannot be used are read again: what is wrong may lie in one that was never read
+	fileWait   = 10 * time.Second      // how long nothing is begun for files that are still to be read
 	fileTick   = 20 * time.Millisecond // of a file system's clock, and more
 )
 
@@ -26,10 +28,35 @@ type follower struct {
 	changes func(ctx context.Context, files []string) (<-chan struct{}, error) // the function of that name; nil: nothing tells
 	round   time.Duration                                                      // fileRound
 	log     *slog.Logger
-	sources []string
-	seen    string    // fingerprint of the sources as they were read; empty: they may have changed while they were
 	broken  string    // why they could not be used when they were read last
 	tried   time.Time // when that was
+
+	mu      sync.Mutex
+	sources []string
+	seen    string    // fingerprint of the sources as they were read; empty: they may have changed while they were
+	reading bool      // they are being read
+	since   time.Time // since when they are known to have changed; zero: they have not
+}
+
+// edited says whether the files have changed and are still to be read. Those that change again and again count for fileWait.
+func (f *follower) edited() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !f.reading && fingerprint(f.sources) == f.seen:
+		f.since = time.Time{}
+		return false
+	case f.since.IsZero():
+		f.since = time.Now()
+	}
+	return time.Since(f.since) < fileWait
+}
+
+// read says what was read last: the files, and their fingerprint.
+func (f *follower) read() (sources []string, seen string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sources, f.seen
 }
 
 func (f *follower) run(ctx context.Context, hangup <-chan os.Signal) {
@@ -43,7 +70,8 @@ func (f *follower) run(ctx context.Context, hangup <-chan os.Signal) {
 func (f *follower) listen(ctx context.Context, hangup <-chan os.Signal) {
 	listening, end := context.WithCancel(ctx)
 	defer end()
-	sources, every := f.sources, filePoll
+	sources, _ := f.read()
+	every := filePoll
 	told := f.told(listening)
 	if told != nil {
 		every = f.round
@@ -51,7 +79,10 @@ func (f *follower) listen(ctx context.Context, hangup <-chan os.Signal) {
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for began := time.Now(); slices.Equal(sources, f.sources) && time.Since(began) < f.round; {
+	for began := time.Now(); time.Since(began) < f.round; {
+		if now, _ := f.read(); !slices.Equal(sources, now) {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -71,7 +102,8 @@ func (f *follower) told(ctx context.Context) <-chan struct{} {
 	if f.changes == nil {
 		return nil
 	}
-	told, err := f.changes(ctx, f.sources)
+	sources, _ := f.read()
+	told, err := f.changes(ctx, sources)
 	if err != nil {
 		f.log.Debug("the system does not tell when the compose files change; they are looked at every two seconds", "error", err)
 		return nil
@@ -89,14 +121,17 @@ func (f *follower) settle(ctx context.Context) {
 
 // look reads the files again when there is reason to: somebody has asked for it, they have changed, or they could not be used.
 func (f *follower) look(ctx context.Context, asked bool) {
-	began, now := time.Now(), fingerprint(f.sources)
+	sources, seen := f.read()
+	began, now := time.Now(), fingerprint(sources)
 	again := f.broken != "" && began.Sub(f.tried) >= fileRetry
-	if now == f.seen && !asked && !again {
+	if now == seen && !asked && !again {
 		return
 	}
-	edited := now != f.seen || asked
-	f.seen, f.tried = now, began // of before they are read: what is written meanwhile is another change
+	edited := now != seen || asked
+	f.tried = began
+	f.note(sources, now, true) // of before they are read: what is written meanwhile is another change
 	fresh, err := f.reload(ctx)
+	f.note(sources, now, false)
 	if err != nil {
 		if text := err.Error(); (edited || text != f.broken) && ctx.Err() == nil {
 			f.broken = text
@@ -105,10 +140,16 @@ func (f *follower) look(ctx context.Context, asked bool) {
 		return
 	}
 	f.broken = ""
-	if !slices.Equal(fresh.Sources, f.sources) {
-		f.sources, f.seen = fresh.Sources, fingerprintSince(fresh.Sources, began)
+	if !slices.Equal(fresh.Sources, sources) {
+		f.note(fresh.Sources, fingerprintSince(fresh.Sources, began), false)
 	}
 	f.log.Info("the compose files were read again", "stack", fresh.Name)
+}
+
+func (f *follower) note(sources []string, seen string, reading bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sources, f.seen, f.reading = sources, seen, reading
 }
 
 // fingerprint tells whether any of the files has changed: size and time of modification of each.

@@ -157,12 +157,9 @@ func (p Plan) Due() []Job {
 	return due
 }
 
-// Yield puts off whatever would begin something new, for a command that asks for the stack ("": none does). What a recreation
-// has begun is brought to its end: the service may be down until then.
-func (p *Plan) Yield(command string) {
-	if command == "" {
-		return
-	}
+// Yield puts off whatever would begin something new, and says why. What a recreation has begun is brought to its end: the service
+// may be down until then.
+func (p *Plan) Yield(why string) {
 	p.Decisions = nil
 	begun := p.Jobs[:0:0]
 	for _, j := range p.Jobs {
@@ -170,7 +167,7 @@ func (p *Plan) Yield(command string) {
 			begun = append(begun, j)
 			continue
 		}
-		p.Held = append(p.Held, Held{Key: j.Key, Service: j.Service, Reason: fmt.Sprintf("the stack is given to `composure %s` first, which asks for it", command)})
+		p.Held = append(p.Held, Held{Key: j.Key, Service: j.Service, Reason: why})
 	}
 	p.Jobs = begun
 }
