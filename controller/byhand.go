@@ -14,8 +14,8 @@ import (
 // What runs as the file says is applied, whoever did it. Where somebody deploys by `docker compose up`, or a pipeline does, the
 // remediator takes that over, with the images of it, and does not go back to what it applied itself.
 
-// outside is the origin of a revision that somebody else deployed.
-const outside = "outside"
+// Outside is the origin of a revision that somebody else deployed.
+const Outside = "outside"
 
 // DeployedOutside are the services that somebody else has deployed, or taken out, since the last revision: what runs of each is what
 // the file says in every replica, and the revision says something else. With an image under the same name that is so when
@@ -72,7 +72,7 @@ func (c *Controller) takeOver(ctx context.Context, s *observe.Snapshot, busy map
 		return
 	}
 	names := slices.Sorted(maps.Keys(services))
-	err := h.Memory.TakeOver(ctx, Pass{Stack: c.Stack, File: h.file, Applied: h.desired.Applied, Snapshot: s}, services, outside)
+	err := h.Memory.TakeOver(ctx, Pass{Stack: c.Stack, File: h.file, Applied: h.desired.Applied, Snapshot: s}, services, Outside)
 	if err == nil {
 		c.Logger.Info("deployed by somebody else, which is what is restored from now on", "services", strings.Join(names, ", "))
 		err = c.restoreDesired(ctx, time.Now())

@@ -138,7 +138,7 @@ func (r *remediation) assemble() {
 		Prober: r.prober, Examiner: a.examiner(eng), Memory: memory,
 		Sampler: observe.NewMemorySampler(eng), WritableSize: eng.WritableSize,
 		Reload: r.reload, Edited: r.files.edited,
-		Ended:  func(done plan.Attempt) { r.site.ended(done) },
+		Ended: func(done plan.Attempt) { r.site.ended(done) },
 		Turned: func(t controller.Turn) {
 			memory.beats.turned(t, memory.samples.keep)
 			r.site.turned(t)

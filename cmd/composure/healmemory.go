@@ -413,9 +413,18 @@ func (m *healMemory) TakeOver(ctx context.Context, p controller.Pass, services m
 	if err != nil {
 		return err
 	}
-	model, err := p.File.CanonicalPart(p.Applied, services)
+	now, err := takenOver(m.stack, last, p, services, origin)
 	if err != nil {
 		return err
+	}
+	return m.SaveRevision(ctx, now)
+}
+
+// takenOver is the revision after the last one in which some services are what the file says, with the images that run, or gone.
+func takenOver(key string, last store.Revision, p controller.Pass, services map[string]bool, origin string) (store.Revision, error) {
+	model, err := p.File.CanonicalPart(p.Applied, services)
+	if err != nil {
+		return store.Revision{}, err
 	}
 	rows := slices.DeleteFunc(slices.Clone(last.Services), func(s store.ServiceRevision) bool { return services[s.Service] })
 	for _, s := range runningOf(p.File, p.Snapshot) {
@@ -424,7 +433,7 @@ func (m *healMemory) TakeOver(ctx context.Context, p controller.Pass, services m
 		}
 	}
 	slices.SortFunc(rows, func(a, b store.ServiceRevision) int { return cmp.Compare(a.Service, b.Service) })
-	return m.SaveRevision(ctx, revisionOf(m.stack, model, p, rows, origin))
+	return revisionOf(key, model, p, rows, origin), nil
 }
 
 // Incidents returns the open incidents, and those resolved within the last two days, or as long as the policy looks back for a

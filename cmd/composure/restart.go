@@ -65,7 +65,7 @@ func (a *app) restart(ctx context.Context, f byHandFlags, rung string, services 
 		return err
 	}
 	defer s.close()
-	config, err := s.asked(ctx, f, rung, services)
+	config, want, err := s.asked(ctx, f, rung, services)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,9 @@ func (a *app) restart(ctx context.Context, f byHandFlags, rung string, services 
 		return err
 	}
 	defer func() { err = errors.Join(err, b.end(ctx)) }()
+	if err := b.catchUp(run, want); err != nil {
+		return a.refused(err)
+	}
 	last, early, err := b.run(run, config)
 	if err != nil {
 		return a.refused(err)
@@ -86,26 +89,26 @@ func (a *app) restart(ctx context.Context, f byHandFlags, rung string, services 
 }
 
 // asked is the run that takes a rung for some services, or why that would be wrong.
-func (s *session) asked(ctx context.Context, f byHandFlags, rung string, services []string) (controller.Config, error) {
+func (s *session) asked(ctx context.Context, f byHandFlags, rung string, services []string) (controller.Config, restored, error) {
 	want, err := s.restored(ctx)
 	if err != nil {
-		return controller.Config{}, err
+		return controller.Config{}, want, err
 	}
 	selected, err := selectServices(want.stack, services, false)
 	if err != nil {
-		return controller.Config{}, err
+		return controller.Config{}, want, err
 	}
 	config := want.config(s, selected)
 	for name := range selected {
 		if rung == plan.Hard && !f.force && plan.Stateful(want.stack.Service(name)) {
-			return config, fmt.Errorf("%s keeps data, and a hard restart kills it: --graceful lets it stop cleanly, --force kills it (its volumes stay)", name)
+			return config, want, fmt.Errorf("%s keeps data, and a hard restart kills it: --graceful lets it stop cleanly, --force kills it (its volumes stay)", name)
 		}
 		config.Asked[name] = plan.Asked{Rung: rung, Cause: "asked by " + s.app.operator() + because(f.reason)}
 	}
 	if rung == plan.Hard {
-		return config, s.losesNothing(ctx, f, want, config)
+		return config, want, s.losesNothing(ctx, f, want, config)
 	}
-	return config, nil
+	return config, want, nil
 }
 
 // losesNothing refuses to make a container anew when that would drop what it wrote outside its volumes, or would deploy

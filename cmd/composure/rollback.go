@@ -90,6 +90,9 @@ func (a *app) rollback(ctx context.Context, f byHandFlags, service, to string) (
 	if err := b.memory.hold(run); err != nil {
 		return a.refused(err)
 	}
+	if err := b.catchUp(run, want); err != nil {
+		return err
+	}
 	if err := b.override(run, service, back); err != nil {
 		return err
 	}

@@ -264,19 +264,12 @@ func (p *project) untilHealth(name, status string) {
 // sameAfterCompose runs docker compose, where it is built, and wants no container touched.
 func (p *project) sameAfterCompose() {
 	p.t.Helper()
-	cache, err := os.UserCacheDir()
-	p.must(err)
-	peer := filepath.Join(cache, "composure", "bin", "docker-compose-v5.6.0")
-	if _, err := os.Stat(peer); err != nil {
-		p.t.Logf("docker compose is not built (hack/peers.sh): not compared with it")
+	peer := built(p.t, "v5.6.0")
+	if peer == "" {
 		return
 	}
 	before := p.ids()
-	cmd := exec.CommandContext(p.t.Context(), peer, "-p", p.name, "up", "-d", "--pull", "never", "-t", "0")
-	cmd.Dir, cmd.Env = p.dir, p.env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("docker compose up: %v\n%s", err, out)
-	}
+	p.compose(peer, "up", "-d", "--pull", "never", "-t", "0")
 	if after := p.ids(); !slices.Equal(before, after) {
 		p.t.Errorf("docker compose up recreated: before %v, after %v", before, after)
 	}

@@ -8,18 +8,38 @@ import (
 	"testing"
 )
 
-// TestDeployedOutside: somebody deploys with docker compose while the remediator runs. That is taken over, with the image, and not
-// undone; what was taken out of the file is not made again.
-func TestDeployedOutside(t *testing.T) {
+// built is a docker compose, or "" where that is not built.
+func built(t *testing.T, generation string) string {
+	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
+	peer := filepath.Join(cache, "composure", "bin", "docker-compose-"+generation)
+	if _, err := os.Stat(peer); err != nil {
+		t.Logf("docker compose %s is not built (hack/peers.sh): this proof runs where it is", generation)
+		return ""
+	}
+	return peer
+}
+
+// compose runs docker compose on the project.
+func (p *project) compose(peer string, args ...string) {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), peer, append([]string{"-p", p.name}, args...)...)
+	cmd.Dir, cmd.Env = p.dir, p.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("docker compose %v: %v\n%s", args, err, out)
+	}
+}
+
+// TestDeployedOutside: somebody deploys with docker compose while the remediator runs. That is taken over, with the image, and not
+// undone; what was taken out of the file is not made again.
+func TestDeployedOutside(t *testing.T) {
 	for _, generation := range []string{"v2.40.3", "v5.6.0"} {
 		t.Run(generation, func(t *testing.T) {
-			peer := filepath.Join(cache, "composure", "bin", "docker-compose-"+generation)
-			if _, err := os.Stat(peer); err != nil {
-				t.Log("docker compose is not built (hack/peers.sh): this proof runs where it is")
+			peer := built(t, generation)
+			if peer == "" {
 				return
 			}
 			t.Parallel()
@@ -34,11 +54,7 @@ func TestDeployedOutside(t *testing.T) {
 			t.Cleanup(func() { _, _ = docker("rmi", image) })
 			deploy := func(args ...string) {
 				t.Helper()
-				cmd := exec.CommandContext(t.Context(), peer, append([]string{"-p", p.name, "up", "-d", "--pull", "never", "-t", "0"}, args...)...)
-				cmd.Dir, cmd.Env = p.dir, p.env
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("docker compose up: %v\n%s", err, out)
-				}
+				p.compose(peer, append([]string{"up", "-d", "--pull", "never", "-t", "0"}, args...)...)
 			}
 			revisions := func() int { return strings.Count(p.composure("history").stdout, " outside ") }
 			deploy()
@@ -74,4 +90,23 @@ func TestDeployedOutside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDeployedOutsideBefore: nobody watches while somebody deploys with docker compose; a command does not go back behind that.
+func TestDeployedOutsideBefore(t *testing.T) {
+	peer := built(t, "v5.6.0")
+	if peer == "" {
+		return
+	}
+	t.Parallel()
+	p := newStack(t, "before", web)
+	p.converge()
+	p.edit(`command: [sleep, "1000"]`, `command: [sleep, "2000"]`)
+	p.compose(peer, "up", "-d", "--pull", "never", "-t", "0")
+	p.wants(0, []string{"restart", "web", "--hard", "--force"})
+	if now := strings.Join(p.inspect(p.container("web")).Config.Cmd, " "); now != "sleep 2000" {
+		t.Errorf("a hard restart went back to %q", now)
+	}
+	p.wants(0, []string{"history"}, " outside ")
+	p.wants(0, []string{"drift"})
 }
