@@ -117,6 +117,13 @@ func (c *checker) file(stack *spec.Stack, n int) {
 	c.w.learn(stack)
 }
 
+// now is what the compose file says.
+func (c *checker) now() *spec.Stack {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stack
+}
+
 // hash is by what docker compose knows the definition of a service.
 func hash(stack *spec.Stack, service string) string {
 	made, err := stack.Container(stack.Service(service), 1, spec.Facts{})

@@ -347,8 +347,12 @@ func (g *generator) edit(at time.Duration, s *service) {
 		return change(lines)
 	}))
 	g.step(at, "edit", len(g.variants))
-	if !g.auto && g.odds(60) {
+	switch {
+	case g.auto:
+	case g.odds(50):
 		g.step(at+time.Second, "composure", "reconcile", "--once", "--timeout", "2m")
+	case g.odds(60):
+		g.step(at+pick(g, 0, time.Second, 5*time.Second), "deploy")
 	}
 	if g.odds(50) {
 		g.step(at+g.between(10*time.Second, 3*time.Minute), "edit", 0)

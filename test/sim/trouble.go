@@ -29,6 +29,9 @@ func (w *world) trouble(r *http.Request, from string) simengine.Trouble {
 	if !looks {
 		t.Delay = time.Millisecond + time.Duration(w.chance(r, "delay")*float64(40*time.Millisecond))
 	}
+	if from == hand { // what goes wrong there is for people to mend
+		return t
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n, f := range w.troubles {

@@ -11,10 +11,13 @@ import (
 	"composure/test/simengine"
 )
 
+// hand is from whom the calls of docker compose come, as the simulated engine calls the line.
+const hand = ""
+
 // up brings the stack up as docker compose does, before the first remediator starts: each container once what it depends on is as
 // it is asked to be. Most stacks run when Composure comes to them.
 func (w *world) up() {
-	line := w.sim.Line("")
+	line := w.sim.Line(hand)
 	e, err := engine.Connect(w.ctx, engine.Options{Host: engineHost, Dial: line.Dial, Wrap: line.Answer, Logger: slog.New(slog.DiscardHandler)})
 	w.must(err)
 	defer func() { w.must(e.Close()) }()

@@ -30,6 +30,7 @@ var verbs = map[string]func(w *world, args []string){
 	"daemon":    (*world).daemon,                                 // dies|restarts|restores|sleeps DURATION
 	"skew":      func(w *world, args []string) { w.sim.Skew(duration(args[0])) },
 	"edit":      func(w *world, args []string) { w.edit(number(args[0])) },
+	"deploy":    func(w *world, _ []string) { w.deploy() }, // with docker compose, what the file says
 	"composure": func(w *world, args []string) { w.command(args...) },
 	// What happens to Composure.
 	"kill":     (*world).kill,     // same|other DURATION: host, until the next process starts
