@@ -48,9 +48,29 @@ func (w *world) compose() error {
 				err = w.renew(ctx, e, stack, svc, n+1)
 			}
 		}
+		if err == nil {
+			w.scaleDown(ctx, stack, svc)
+		}
 	}
 	w.must(e.Close())
 	return err
+}
+
+// scaleDown removes the containers of a service beyond its replicas, whoever needs them.
+func (w *world) scaleDown(ctx context.Context, stack *spec.Stack, svc *spec.Service) {
+	var names []string
+	for n := range svc.Replicas {
+		if made, err := stack.Container(svc, n+1, spec.Facts{}); err == nil {
+			names = append(names, made.Name)
+		}
+	}
+	for _, i := range w.sim.Of(svc.Name) {
+		if name := strings.TrimPrefix(i.Name, "/"); !slices.Contains(names, name) {
+			w.pause(ctx, step)
+			w.check.touchedByHand(name, "remove")
+			w.noted(w.sim.ByHand(name, "remove", ""))
+		}
+	}
 }
 
 // renew makes one container anew, or for the first time.
