@@ -132,7 +132,7 @@ func undo(pl *place) []Step {
 	name := fresh.Name
 	steps = append(steps, pl.disarm(fresh)...)
 	steps = append(steps, halt(fresh, name)...)
-	if ran && !old.Running() {
+	if ran && !old.Running() && old.Status() != "restarting" { // that is started by the engine
 		steps = append(steps, Step{Op: Start, Target: old.Name, ID: old.ID, Beside: fresh.ID, Expect: Expect{Name: old.Name, Stopped: true}})
 	}
 	if name == pl.desired.Name {
