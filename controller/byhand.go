@@ -26,26 +26,32 @@ func DeployedOutside(file *spec.Stack, d Desired, s *observe.Snapshot) map[strin
 		return found
 	}
 	facts := observe.FactsOf(file, s)
-	for _, svc := range file.Services {
-		before := d.Applied.Service(svc.Name)
-		changed := before == nil || edited(file, svc, d.Applied, before)
-		containers := s.Of(svc.Name)
-		if len(containers) != svc.Replicas || !changed && (len(containers) == 0 || d.Returned[svc.Name] != (time.Time{})) {
-			continue
-		}
-		asFile, moved := true, len(containers) > 0
-		for i := range containers {
-			c := &containers[i]
-			desired, err := file.Container(svc, c.Number, facts(svc, observe.Slot{Number: c.Number, Container: c}))
-			asFile = asFile && err == nil && slices.Contains(desired.Hashes, c.Label(spec.LabelConfigHash)) && c.Label(spec.LabelRecreates) == ""
-			moved = moved && d.Images[svc.Name] != "" && c.Inspect.Image == s.Refs[svc.Image] && c.Inspect.Image != d.Images[svc.Name]
-		}
-		if asFile && (changed || moved) {
-			found[svc.Name] = true
+	of := map[string][]*observe.Container{}
+	for i := range s.Containers {
+		if c := &s.Containers[i]; !c.OneOff {
+			of[c.Service] = append(of[c.Service], c)
 		}
 	}
+	for _, svc := range file.Services {
+		before, containers := d.Applied.Service(svc.Name), of[svc.Name]
+		if len(containers) != svc.Replicas {
+			continue
+		}
+		moved := len(containers) > 0 && d.Images[svc.Name] != "" && d.Returned[svc.Name].IsZero()
+		for _, c := range containers {
+			moved = moved && c.Inspect.Image == s.Refs[svc.Image] && c.Inspect.Image != d.Images[svc.Name]
+		}
+		if !moved && (before == svc || before != nil && !edited(file, svc, d.Applied, before)) { // a file that was not edited is what was applied itself
+			continue
+		}
+		found[svc.Name] = !slices.ContainsFunc(containers, func(c *observe.Container) bool {
+			desired, err := file.Container(svc, c.Number, facts(svc, observe.Slot{Number: c.Number, Container: c}))
+			return err != nil || !slices.Contains(desired.Hashes, c.Label(spec.LabelConfigHash)) || c.Label(spec.LabelRecreates) != ""
+		})
+	}
+	maps.DeleteFunc(found, func(_ string, outside bool) bool { return !outside })
 	for _, svc := range d.Applied.Services {
-		if file.Service(svc.Name) == nil && !file.Inactive[svc.Name] && len(s.Of(svc.Name)) == 0 && svc.Replicas > 0 {
+		if file.Service(svc.Name) == nil && !file.Inactive[svc.Name] && len(of[svc.Name]) == 0 && svc.Replicas > 0 {
 			found[svc.Name] = true
 		}
 	}
