@@ -293,7 +293,7 @@ func (b *Buffered) Refresh(ctx context.Context) error {
 func (b *Buffered) News(ctx context.Context) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.down != nil {
+	if b.flush(ctx) != nil { // whoever asks first finds that the store is back, as with any other call
 		return false
 	}
 	var at mark
