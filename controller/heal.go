@@ -37,9 +37,9 @@ type Memory interface {
 	Decide(ctx context.Context, d plan.Decision, now time.Time) error
 	// Adopt records that the stack is, from now on, what this pass shows.
 	Adopt(ctx context.Context, p Pass, origin string) error
-	// TakeOver records that some services are, from now on, what the file of this pass says, with the images that run, or gone with
+	// AdoptServices records that some services are, from now on, what the file of this pass says, with the images that run, or gone with
 	// it; the others stay as they were applied.
-	TakeOver(ctx context.Context, p Pass, services map[string]bool, origin string) error
+	AdoptServices(ctx context.Context, p Pass, services map[string]bool, origin string) error
 	// Stable records that a service has run well for its stable time: its attempts no longer count.
 	Stable(ctx context.Context, service string, now time.Time) error
 	// Elsewhere says whether somebody else had the stack at a time, such as a deployment or a restart by hand: what is

@@ -26,7 +26,7 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	}
 	c.settleStarts(snapshot)
 	c.cameBack(ctx, snapshot)
-	c.takeOver(ctx, snapshot, busy)
+	c.adoptOutside(ctx, snapshot, busy)
 	c.concerns(snapshot)
 	c.ahead.Store(int64(snapshot.Engine.Ahead))
 	p := Pass{Stack: c.Stack, Snapshot: snapshot, Tried: history}

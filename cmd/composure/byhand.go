@@ -36,7 +36,7 @@ type restored struct {
 	outside *store.Revision // what somebody else has deployed since that was recorded; nil: nothing
 }
 
-func (s *session) restored(ctx context.Context) (restored, error) {
+func (s *session) restored(ctx context.Context, snapshot *observe.Snapshot) (restored, error) {
 	r := restored{stack: s.stack, images: map[string]string{}}
 	if s.memory == nil {
 		return r, nil
@@ -54,7 +54,7 @@ func (s *session) restored(ctx context.Context) (restored, error) {
 		if r.running, err = s.memory.LastRevision(ctx, s.memory.key); err != nil {
 			return r, err
 		}
-		if applied, err = s.caughtUp(ctx, &r, applied, overrides); err != nil {
+		if applied, err = s.caughtUp(&r, applied, overrides, snapshot); err != nil {
 			return r, err
 		}
 		r.stack = applied.WithPolicies(s.stack)
@@ -69,44 +69,6 @@ func (s *session) restored(ctx context.Context) (restored, error) {
 	}
 	r.stack, err = s.memory.overridden(ctx, r.stack)
 	return r, err
-}
-
-// caughtUp is what is applied, with what somebody else has deployed since that was recorded.
-func (s *session) caughtUp(ctx context.Context, r *restored, applied *spec.Stack, overrides []store.Override) (*spec.Stack, error) {
-	d := controller.Desired{Applied: applied, Images: map[string]string{}, Returned: map[string]time.Time{}}
-	for _, svc := range r.running.Services {
-		d.Images[svc.Service] = svc.ImageID
-	}
-	for _, o := range overrides {
-		if o.Kind == overrideRollback || o.Kind == overrideRebuild {
-			d.Returned[o.Service] = o.Created
-		}
-	}
-	snapshot, err := observe.Begin(ctx, s.eng, s.stack.Name).Finish(ctx, s.stack)
-	if err != nil {
-		return nil, err
-	}
-	services := controller.DeployedOutside(s.stack, d, snapshot)
-	if len(services) == 0 {
-		return applied, nil
-	}
-	now, err := takenOver(s.memory.key, r.running, controller.Pass{Stack: s.stack, File: s.stack, Applied: applied, Snapshot: snapshot}, services, controller.Outside)
-	if err != nil {
-		return nil, err
-	}
-	r.running, r.outside = now, &now
-	return spec.FromCanonical(now.Model, s.stack)
-}
-
-// catchUp records what somebody else has deployed, before anything is done that goes by it.
-func (b *byHand) catchUp(ctx context.Context, r restored) error {
-	if r.outside == nil {
-		return nil
-	}
-	if err := b.memory.hold(ctx); err != nil {
-		return err
-	}
-	return b.memory.SaveRevision(ctx, *r.outside)
 }
 
 // config is a run on some services that restores and deploys nothing else.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"composure/controller"
 	"composure/controller/engine"
 	"composure/controller/incident"
 	"composure/controller/observe"
@@ -381,59 +380,6 @@ func (m *healMemory) configHash(ctx context.Context, service string) string {
 		return ""
 	}
 	return c.Hash
-}
-
-// Adopt records that the stack is what this pass shows.
-func (m *healMemory) Adopt(ctx context.Context, p controller.Pass, origin string) error {
-	model, err := p.File.Canonical()
-	if err != nil {
-		return err
-	}
-	last, err := m.LastRevision(ctx)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	services := running(p)
-	overrides, err := m.Overrides(ctx, p.Snapshot.At)
-	asApplied(services, last, p.File, overrides)
-	revision := revisionOf(m.stack, model, p, services, origin)
-	m.made.sources(revision.Services, last)
-	errs := []error{err, m.SaveRevision(ctx, revision)}
-	for _, o := range overrides {
-		if o.Kind == overrideRebuild { // a deployment decides anew
-			errs = append(errs, m.EndOverride(ctx, o.Service, o.Kind, "", "a deployment", p.Snapshot.At))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// TakeOver implements controller.Memory.
-func (m *healMemory) TakeOver(ctx context.Context, p controller.Pass, services map[string]bool, origin string) error {
-	last, err := m.LastRevision(ctx)
-	if err != nil {
-		return err
-	}
-	now, err := takenOver(m.stack, last, p, services, origin)
-	if err != nil {
-		return err
-	}
-	return m.SaveRevision(ctx, now)
-}
-
-// takenOver is the revision after the last one in which some services are what the file says, with the images that run, or gone.
-func takenOver(key string, last store.Revision, p controller.Pass, services map[string]bool, origin string) (store.Revision, error) {
-	model, err := p.File.CanonicalPart(p.Applied, services)
-	if err != nil {
-		return store.Revision{}, err
-	}
-	rows := slices.DeleteFunc(slices.Clone(last.Services), func(s store.ServiceRevision) bool { return services[s.Service] })
-	for _, s := range runningOf(p.File, p.Snapshot) {
-		if services[s.Service] {
-			rows = append(rows, s)
-		}
-	}
-	slices.SortFunc(rows, func(a, b store.ServiceRevision) int { return cmp.Compare(a.Service, b.Service) })
-	return revisionOf(key, model, p, rows, origin), nil
 }
 
 // Incidents returns the open incidents, and those resolved within the last two days, or as long as the policy looks back for a

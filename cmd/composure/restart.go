@@ -90,7 +90,11 @@ func (a *app) restart(ctx context.Context, f byHandFlags, rung string, services 
 
 // asked is the run that takes a rung for some services, or why that would be wrong.
 func (s *session) asked(ctx context.Context, f byHandFlags, rung string, services []string) (controller.Config, restored, error) {
-	want, err := s.restored(ctx)
+	snapshot, err := s.look(ctx)
+	if err != nil {
+		return controller.Config{}, restored{}, err
+	}
+	want, err := s.restored(ctx, snapshot)
 	if err != nil {
 		return controller.Config{}, want, err
 	}

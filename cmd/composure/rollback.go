@@ -57,7 +57,11 @@ func (a *app) rollback(ctx context.Context, f byHandFlags, service, to string) (
 		return err
 	}
 	defer s.close()
-	want, err := s.restored(ctx)
+	snapshot, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	want, err := s.restored(ctx, snapshot)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,11 @@ func (a *app) whose(ctx context.Context) (s *session, absent, err error) {
 	return nil, nil, errors.Join(err, eng.Close())
 }
 
+// look observes everything once.
+func (s *session) look(ctx context.Context) (*observe.Snapshot, error) {
+	return observe.Begin(ctx, s.eng, s.stack.Name).Finish(ctx, s.stack)
+}
+
 func (s *session) close() {
 	if s.memory != nil {
 		_ = s.memory.Close() // opened to read: nothing of ours can be lost

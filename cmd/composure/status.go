@@ -71,10 +71,6 @@ func (s *session) status(ctx context.Context) (view.Status, error) {
 	if err != nil {
 		return view.Status{}, err
 	}
-	want, err := s.restored(ctx)
-	if err != nil {
-		return view.Status{}, err
-	}
 	applied, err := s.memory.applied(ctx, s.stack)
 	if err != nil {
 		return view.Status{}, err
@@ -82,6 +78,10 @@ func (s *session) status(ctx context.Context) (view.Status, error) {
 	seen, err := controller.New(controller.Config{
 		Source: s.eng, Stack: s.stack, Applied: applied, Overrides: asDrift(s.stack, memory.Overrides), Logger: s.log,
 	}).Look(ctx)
+	if err != nil {
+		return view.Status{}, err
+	}
+	want, err := s.restored(ctx, seen.Snapshot)
 	if err != nil {
 		return view.Status{}, err
 	}

@@ -43,14 +43,21 @@ func TestVirtualHeldOverACrash(t *testing.T) {
 	}
 }
 
-// TestVirtualHeldOverTwoCrashes: the engine dies a second time while something that it left down the first time still waits for what it
-// depends on. That was no stop by hand.
-func TestVirtualHeldOverTwoCrashes(t *testing.T) {
+// slowToStart runs a test on a stack that holds what people stop, and whose database takes 70 s until others may start.
+func slowToStart(t *testing.T, test func(w *world)) {
 	slow := strings.Replace(holds(shop), "retries: 3}", "retries: 3, start_period: 10m}", 1)
 	virtually(t, slow, func(w *world) {
 		w.sim.Behave("postgres", func(simengine.Start) simengine.Behaviour {
 			return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up > 70*time.Second }}
 		})
+		test(w)
+	})
+}
+
+// TestVirtualHeldOverTwoCrashes: the engine dies a second time while something that it left down the first time still waits for what it
+// depends on. That was no stop by hand.
+func TestVirtualHeldOverTwoCrashes(t *testing.T) {
+	slowToStart(t, func(w *world) {
 		w.sim.DaemonDies(20 * time.Second)
 		w.sleep(80 * time.Second)
 		if w.sim.Runs("shop-api-1") {
@@ -66,11 +73,7 @@ func TestVirtualHeldOverTwoCrashes(t *testing.T) {
 func TestVirtualBackAtOnce(t *testing.T) {
 	for name, restarted := range map[string]bool{"by one process": false, "by two processes": true} {
 		t.Run(name, func(t *testing.T) {
-			slow := strings.Replace(holds(shop), "retries: 3}", "retries: 3, start_period: 10m}", 1)
-			virtually(t, slow, func(w *world) {
-				w.sim.Behave("postgres", func(simengine.Start) simengine.Behaviour {
-					return simengine.Behaviour{Healthy: func(up time.Duration) bool { return up > 70*time.Second }}
-				})
+			slowToStart(t, func(w *world) {
 				w.sim.DaemonDies(100 * time.Millisecond)
 				w.sleep(20 * time.Second)
 				if restarted {

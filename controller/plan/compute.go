@@ -165,7 +165,7 @@ func (p *planner) service(svc *spec.Service) {
 // acts says whether the policy of a service lets anything be done about it.
 func acts(svc *spec.Service) bool { return svc.Policy.Mode != "ignore" && svc.Policy.Mode != "observe" }
 
-// slot applies the first remedy that fits and says whether the slot's container is being replaced.
+// slot does what is to be done about a slot, if anything may be, and says whether its container is being replaced.
 func (p *planner) slot(pl *place) bool {
 	if doing, busy := p.Busy[pl.key]; busy {
 		p.wait(pl.key, pl.svc.Name, "in progress: "+doing, time.Time{})
@@ -195,6 +195,11 @@ func (p *planner) slot(pl *place) bool {
 	if asked, byHand := p.Asked[pl.svc.Name]; byHand && pl.slot.Replaced == nil { // else a recreation is ended first
 		return p.byHand(pl, asked)
 	}
+	return p.mend(pl, alone)
+}
+
+// mend applies the first remedy that fits, unless the place is to be left alone.
+func (p *planner) mend(pl *place, alone string) bool {
 	fitting := remedies
 	if pl.follows {
 		fitting = following
@@ -225,15 +230,15 @@ func (p *planner) slot(pl *place) bool {
 		p.try(Job{Key: pl.key, Service: pl.svc.Name, Kind: r.kind(pl), Cause: cause, Steps: r.steps(pl)}, r.tries)
 		return r.replaces
 	}
-	if pl.follows {
-		return p.keepsUp(pl)
-	}
 	return p.await(pl)
 }
 
 // await is about a slot that no remedy fits: its verdict is waited for, or the ladder climbed. It says whether the slot's container
 // is being replaced.
 func (p *planner) await(pl *place) bool {
+	if pl.follows {
+		return p.keepsUp(pl)
+	}
 	if why := p.nameless(pl); why != "" {
 		p.plan.Held = append(p.plan.Held, Held{Key: pl.key, Service: pl.svc.Name, Reason: why, Final: true}) // what depends on it goes on
 	}

@@ -45,8 +45,8 @@ func Uprooted(stack *spec.Stack, services map[string]bool) map[string]bool {
 // following are the remedies of a service that follows.
 var following = []remedy{
 	goBack,
-	{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true},
-	{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true},
+	proven,
+	goOn,
 	{name: "recreate", applies: uprooted, steps: recreate, replaces: true, perSpec: true},
 	{name: "restart", applies: cutOff, steps: restart},
 	{name: "restart", applies: renewed, steps: restart},

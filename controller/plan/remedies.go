@@ -27,8 +27,12 @@ type remedy struct {
 	perSpec  bool // an attempt counts for the exact desired container only, so that an edited file is tried anew
 }
 
-// goBack ends a recreation by the old container.
-var goBack = remedy{name: "undo", applies: undoes, steps: undo, tries: 5, replaces: true, settles: true, perSpec: true}
+// What ends a recreation that was begun: by the old container, by the new one once it is proven, or by going on.
+var (
+	goBack = remedy{name: "undo", applies: undoes, steps: undo, tries: 5, replaces: true, settles: true, perSpec: true}
+	proven = remedy{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true}
+	goOn   = remedy{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true}
+)
 
 // remedies are tried from the top; the first that applies is planned. What was begun is ended first (undo, finish,
 // continue), with more tries than what is begun: half done, nothing may run at all. Then what cannot be repaired in place
@@ -36,8 +40,8 @@ var goBack = remedy{name: "undo", applies: undoes, steps: undo, tries: 5, replac
 var remedies = []remedy{
 	goBack,
 	{name: "revert", applies: outdated, steps: undo, tries: 5, replaces: true},
-	{name: "finish", applies: finishes, steps: finish, tries: 5, replaces: true, settles: true, perSpec: true},
-	{name: "recreate", applies: continues, steps: recreate, tries: 5, replaces: true, perSpec: true},
+	proven,
+	goOn,
 	{name: "create", applies: missing, steps: create, perSpec: true},
 	{name: "recreate", applies: recreates, steps: recreate, replaces: true, corrects: true, perSpec: true},
 	{name: "rename", applies: misnamed, steps: rename},

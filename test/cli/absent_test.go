@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"composure/test/rig"
 )
 
 // TestEngineComesLater: Composure is started before the engine, as at the boot of a host. It says so, is looked at and calls people
@@ -32,7 +34,7 @@ func TestEngineComesLater(t *testing.T) {
 		p.says(2, args, text)
 	}
 
-	var log lines
+	var log rig.Lines
 	cmd := p.command("--log-level", "info", "-H", "unix://"+socket, "reconcile", "--listen", "127.0.0.1:0")
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

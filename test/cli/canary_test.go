@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"composure/test/rig"
 )
 
 // canaries are secrets that must not come out anywhere: by their value, where each was put.
@@ -259,7 +261,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	_ = remediator.Process.Signal(syscall.SIGQUIT) // the runtime ends it as it does after a panic, with the stacks of all goroutines
 	_ = remediator.Wait()
-	log := remediator.Stderr.(*lines).String()
+	log := remediator.Stderr.(*rig.Lines).String()
 	if !strings.Contains(log, "goroutine ") || !strings.Contains(log, "level=DEBUG") {
 		t.Errorf("the remediator did not say all it could:\n%s", log)
 	}

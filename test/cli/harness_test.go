@@ -13,12 +13,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"composure/test/proxy"
+	"composure/test/rig"
 )
 
 // prefix of everything these tests make on the engine.
@@ -179,7 +179,7 @@ func (p *project) until(what string, tell func() string, holds func() bool) {
 }
 
 // remediate runs continuous mode until the test ends, and wants it to end cleanly.
-func (p *project) remediate(flags ...string) (log *lines) {
+func (p *project) remediate(flags ...string) (log *rig.Lines) {
 	p.t.Helper()
 	log = p.background(p.command(append([]string{"--log-level", "info", "reconcile"}, flags...)...))
 	p.leased()
@@ -193,9 +193,9 @@ func (p *project) leased() {
 }
 
 // background runs a remediator until the test ends, and wants it to end cleanly. What it says is in the log.
-func (p *project) background(cmd *exec.Cmd) (log *lines) {
+func (p *project) background(cmd *exec.Cmd) (log *rig.Lines) {
 	p.t.Helper()
-	log = &lines{}
+	log = &rig.Lines{}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -220,24 +220,6 @@ func (p *project) served(log fmt.Stringer) string {
 	p.t.Helper()
 	p.until("the dashboard is served", log.String, func() bool { return serving.MatchString(log.String()) })
 	return serving.FindStringSubmatch(log.String())[1]
-}
-
-// lines is a buffer that may be read while a program writes to it.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 // The parts of the commands' JSON that the tests look at.

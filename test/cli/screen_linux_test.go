@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"composure/test/rig"
 )
 
 // pty is a pseudo terminal with what a program has written to it.
@@ -132,7 +134,7 @@ func TestStatusOnAScreen(t *testing.T) {
 func TestStatusPiped(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, "piped", stack)
-	var out lines
+	var out rig.Lines
 	cmd := p.command("status", "--watch")
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {

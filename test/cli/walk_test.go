@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"composure/test/rig"
 )
 
 // walk looks for canaries in everything that comes out.
@@ -68,7 +70,7 @@ func (w *walk) strangers() {
 // remediate starts the remediator at its most talkative and returns the address of its dashboard.
 func (w *walk) remediate() (string, *exec.Cmd) {
 	w.t.Helper()
-	log := &lines{}
+	log := &rig.Lines{}
 	cmd := w.command("--log-level", "debug", "reconcile", "--interval", "2s", "--listen", "127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

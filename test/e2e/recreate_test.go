@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"composure/spec"
 	"composure/test/ports"
+	"composure/test/rig"
 )
 
 // healthy is a service with a healthcheck that can be told to fail.
@@ -161,7 +161,7 @@ func TestRollingEndsAtTheFirstFailure(t *testing.T) {
 // moment since, of so many at first. It returns when the events are followed, and counts when all have come until then.
 func (p *project) watchRunning() func(running int) (least int, events string) {
 	p.t.Helper()
-	var out lines
+	var out rig.Lines
 	cmd := exec.Command("docker", "events", "--since", time.Now().Format(time.RFC3339Nano), "--filter", "type=container",
 		"--filter", "event=create", "--filter", "event=start", "--filter", "event=die", "--format", `{{.Action}} {{index .Actor.Attributes "`+spec.LabelProject+`"}} {{.Actor.Attributes.name}}`)
 	cmd.Stdout = &out
@@ -198,35 +198,15 @@ func (p *project) watchRunning() func(running int) (least int, events string) {
 	}
 }
 
-// lines is a buffer that may be read while a program writes to it.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+// beside is a service that sleeps, with a line of its own.
+func beside(name, line string) string {
+	return "  " + name + ":\n" + strings.TrimPrefix(web, "\nservices:\n  web:\n") + "    " + line + "\n"
 }
 
 // TestFollowers: a service in the network of another one is made anew with it, and finds itself there.
 func TestFollowers(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "follow", web+`    hostname: first
-  side:
-    image: composure-test/busybox:1
-    command: [sleep, "1000"]
-    restart: always
-    stop_signal: SIGKILL
-    network_mode: service:web
-`)
+	p := newStack(t, "follow", web+"    hostname: first\n"+beside("side", "network_mode: service:web"))
 	p.converge()
 	p.edit("hostname: first", "hostname: second")
 	p.converge()
@@ -246,26 +226,10 @@ func TestFollowers(t *testing.T) {
 // TestFollowersOfOne: a command about one service leaves nobody cut off from its network.
 func TestFollowersOfOne(t *testing.T) {
 	t.Parallel()
-	p := newStack(t, "joined", web+`    hostname: first
-  side:
-    image: composure-test/busybox:1
-    command: [sleep, "1000"]
-    restart: always
-    stop_signal: SIGKILL
-    network_mode: service:web
-  asks:
-    image: composure-test/busybox:1
-    command: [sleep, "1000"]
-    restart: always
-    stop_signal: SIGKILL
-    depends_on: {web: {condition: service_started, restart: true}}
-  stays:
-    image: composure-test/busybox:1
-    command: [sleep, "1000"]
-    restart: always
-    stop_signal: SIGKILL
-    depends_on: [web]
-`)
+	p := newStack(t, "joined", web+"    hostname: first\n"+
+		beside("side", "network_mode: service:web")+
+		beside("asks", "depends_on: {web: {condition: service_started, restart: true}}")+
+		beside("stays", "depends_on: [web]"))
 	p.converge()
 	started := func(service string) string { return p.inspect(p.container(service)).State.StartedAt }
 	stays := started("stays")

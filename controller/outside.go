@@ -66,8 +66,8 @@ func edited(file *spec.Stack, svc *spec.Service, applied *spec.Stack, before *sp
 	return err == nil && errThen == nil && (!same || svc.Replicas != before.Replicas)
 }
 
-// takeOver records what somebody else has deployed, and goes by it from now on. What this process has in hand is its own.
-func (c *Controller) takeOver(ctx context.Context, s *observe.Snapshot, busy map[string]string) {
+// adoptOutside records what somebody else has deployed, and goes by it from now on. What this process has in hand is its own.
+func (c *Controller) adoptOutside(ctx context.Context, s *observe.Snapshot, busy map[string]string) {
 	h := c.heal
 	if h == nil || h.deploying || h.Memory.Elsewhere(h.read) {
 		return
@@ -78,7 +78,7 @@ func (c *Controller) takeOver(ctx context.Context, s *observe.Snapshot, busy map
 		return
 	}
 	names := slices.Sorted(maps.Keys(services))
-	err := h.Memory.TakeOver(ctx, Pass{Stack: c.Stack, File: h.file, Applied: h.desired.Applied, Snapshot: s}, services, Outside)
+	err := h.Memory.AdoptServices(ctx, Pass{Stack: c.Stack, File: h.file, Applied: h.desired.Applied, Snapshot: s}, services, Outside)
 	if err == nil {
 		c.Logger.Info("deployed by somebody else, which is what is restored from now on", "services", strings.Join(names, ", "))
 		err = c.restoreDesired(ctx, time.Now())
