@@ -191,7 +191,7 @@ func (c *Controller) diagnose(ctx context.Context, p *Pass, in *plan.Input) {
 	in.Written, in.Weighing = c.written(p.Snapshot)
 	in.Sick = sick(p)
 	in.Stable, in.Pinned, in.Raised = h.desired.Stable, h.desired.Images, h.desired.Raised
-	in.Commits = h.desired.Commits
+	in.Commits, in.Returned = h.desired.Commits, h.desired.Returned
 	in.Paused = maintenance(c.Stack, h.desired.Paused, p.Snapshot.At)
 	p.Window = maintenance(c.Stack, nil, p.Snapshot.At)
 	in.Outages = h.outages

@@ -66,16 +66,17 @@ func edited(file *spec.Stack, svc *spec.Service, applied *spec.Stack, before *sp
 	return err == nil && errThen == nil && (!same || svc.Replicas != before.Replicas)
 }
 
-// adoptOutside records what somebody else has deployed, and goes by it from now on. What this process has in hand is its own.
-func (c *Controller) adoptOutside(ctx context.Context, s *observe.Snapshot, busy map[string]string) {
+// adoptOutside records what somebody else has deployed, and goes by it from now on, which it reports. What this process has in hand
+// is its own.
+func (c *Controller) adoptOutside(ctx context.Context, s *observe.Snapshot, busy map[string]string) bool {
 	h := c.heal
 	if h == nil || h.deploying || h.Memory.Elsewhere(h.read) {
-		return
+		return false
 	}
 	services := DeployedOutside(h.file, h.desired, s)
 	maps.DeleteFunc(services, func(service string, _ bool) bool { return inHand(busy, service) })
 	if len(services) == 0 {
-		return
+		return false
 	}
 	names := slices.Sorted(maps.Keys(services))
 	err := h.Memory.AdoptServices(ctx, Pass{Stack: c.Stack, File: h.file, Applied: h.desired.Applied, Snapshot: s}, services, Outside)
@@ -86,4 +87,5 @@ func (c *Controller) adoptOutside(ctx context.Context, s *observe.Snapshot, busy
 	if err != nil {
 		c.Logger.Warn("deployed by somebody else, which could not be recorded", "services", strings.Join(names, ", "), "error", err)
 	}
+	return err == nil
 }

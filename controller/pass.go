@@ -26,7 +26,12 @@ func (c *Controller) Look(ctx context.Context) (Pass, error) {
 	}
 	c.settleStarts(snapshot)
 	c.cameBack(ctx, snapshot)
-	c.adoptOutside(ctx, snapshot, busy)
+	if c.adoptOutside(ctx, snapshot, busy) { // what is restored now may need other images, which nobody has looked at
+		if snapshot, err = c.observe(ctx); err != nil {
+			return Pass{}, err
+		}
+		c.settleStarts(snapshot)
+	}
 	c.concerns(snapshot)
 	c.ahead.Store(int64(snapshot.Engine.Ahead))
 	p := Pass{Stack: c.Stack, Snapshot: snapshot, Tried: history}

@@ -65,7 +65,13 @@ func adopted(key string, last store.Revision, p controller.Pass, services map[st
 		}
 	}
 	slices.SortFunc(rows, func(a, b store.ServiceRevision) int { return cmp.Compare(a.Service, b.Service) })
-	return revisionOf(key, model, p, rows, origin), nil
+	now := revisionOf(key, model, p, rows, origin)
+	for _, c := range p.Snapshot.Containers { // what fails from its first moment on has failed since its deployment
+		if at := c.Created(); services[c.Service] && at.After(last.AppliedAt) && at.Before(now.AppliedAt) {
+			now.AppliedAt = at
+		}
+	}
+	return now, nil
 }
 
 // caughtUp is what is applied, with what somebody else has deployed since that was recorded.

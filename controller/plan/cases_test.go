@@ -24,6 +24,7 @@ var update = goflag.Bool("update", false, "write what Compute says into testdata
 // situation is situation.json: what the plan knows beside the stack and the snapshot.
 type situation struct {
 	Heal      bool // continuous mode; else the deployment verb
+	OnRecord  bool // compose.yaml is on record as applied: what differs from it was done since
 	Prune     bool
 	TakeOver  bool
 	Tries     int
@@ -39,6 +40,7 @@ type situation struct {
 	Brake     string
 	Asked     map[string]plan.Asked
 	Raised    map[string]string // how long ago
+	Returned  map[string]string // how long ago
 	Written   map[string]int64  // by the container's name
 	Restoring bool
 	Patient   bool
@@ -143,6 +145,10 @@ func input(t *testing.T, dir string, archive *txtar.Archive) plan.Input {
 			t.Fatal("situation.json: ", err)
 		}
 	}
+	applied := stack
+	if !s.OnRecord {
+		applied = nil
+	}
 	if s.After != "" {
 		snapshot.At = fixture.Started.Add(duration(t, s.After))
 	}
@@ -152,7 +158,7 @@ func input(t *testing.T, dir string, archive *txtar.Archive) plan.Input {
 	in := plan.Input{
 		Now: snapshot.At, Stack: stack, Snapshot: snapshot, Judge: verify.All(stack, snapshot), Busy: s.Busy, Deploy: !s.Heal, Prune: s.Prune,
 		TakeOver: s.TakeOver, Tries: max(s.Tries, 1), Ill: s.Ill, Stable: s.Stable, Paused: s.Paused, Pinned: s.Pinned, Commits: s.Commits, Brake: s.Brake, Restoring: s.Restoring, Patient: s.Patient, Asked: s.Asked,
-		Drift: drift.Compute(drift.Input{Stack: stack, Snapshot: snapshot}),
+		Drift: drift.Compute(drift.Input{Stack: stack, Applied: applied, Snapshot: snapshot}),
 	}
 	in.Written = map[string]int64{}
 	if s.Sick != nil {
@@ -163,6 +169,10 @@ func input(t *testing.T, dir string, archive *txtar.Archive) plan.Input {
 			in.Sick[c.ID] = true
 		}
 		in.Written[c.ID] = s.Written[c.Name]
+	}
+	in.Returned = map[string]time.Time{}
+	for service, ago := range s.Returned {
+		in.Returned[service] = in.Now.Add(-duration(t, ago))
 	}
 	in.Raised = map[string]time.Time{}
 	for service, ago := range s.Raised {

@@ -35,6 +35,7 @@ type Input struct {
 	Sick      map[string]bool      // by container id: what makes its service ill; nil: every container of an ill service does
 	Stable    map[string]Stable    // by service: where a rollback leads
 	Raised    map[string]time.Time // by service: when its memory limit was last raised
+	Returned  map[string]time.Time // by service: when a rollback, or a rebuilt image, was decided that is in force
 	Paused    map[string]string    // by service, "" for the stack: why it is to be left alone
 	Patient   bool                 // a deployment by nobody's command: it waits for the end of a pause
 	Restoring bool                 // the engine has just come back: what is down is started, as one condition

@@ -194,10 +194,11 @@ func (pl *place) ownCreation() bool {
 }
 
 // madeOutside says whether somebody else has just made the container as something else than what was applied, such as by `docker
-// compose up` after an edit of the file.
+// compose up` after an edit of the file. What was decided since is no edit, and is not waited for.
 func (p *planner) madeOutside(pl *place) bool {
 	c := pl.slot.Container
-	return !p.Deploy && p.Asked == nil && pl.justMade() && !pl.ownCreation() && c.Label(spec.LabelRecreates) == "" &&
+	decided := p.Returned[pl.svc.Name].After(c.Created()) || p.Raised[pl.svc.Name].After(c.Created())
+	return !decided && !p.Deploy && p.Asked == nil && pl.justMade() && !pl.ownCreation() && c.Label(spec.LabelRecreates) == "" &&
 		!slices.Contains(pl.desired.Hashes, c.Label(spec.LabelConfigHash))
 }
 

@@ -170,28 +170,41 @@ func TestLeftAlone(t *testing.T) {
 	}
 }
 
-// TestDockerCompose: docker compose recreates a container while the remediator watches; nobody fights anybody.
-func TestDockerCompose(t *testing.T) {
-	t.Parallel()
+// composePeer is a docker compose, or "" where none is built.
+func composePeer(t *testing.T) string {
+	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	peer := filepath.Join(cache, "composure", "bin", "docker-compose-v5.6.0")
 	if _, err := os.Stat(peer); err != nil {
-		t.Logf("docker compose is not built (hack/peers.sh): a restart by hand stands for it")
-		peer = ""
+		t.Logf("docker compose is not built (hack/peers.sh)")
+		return ""
 	}
+	return peer
+}
+
+// compose runs docker compose on the stack.
+func (s *stack) compose(peer string, args ...string) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), peer, append([]string{"-p", s.name}, args...)...)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("docker compose %v: %v\n%s", args, err, out)
+	}
+}
+
+// TestDockerCompose: docker compose recreates a container while the remediator watches; nobody fights anybody.
+func TestDockerCompose(t *testing.T) {
+	t.Parallel()
+	peer := composePeer(t)
 	s := up(t, "compose", web)
 	s.watch()
-	if peer == "" {
+	if peer == "" { // a restart by hand stands for it
 		s.docker("restart", s.container("web"))
 	} else {
-		cmd := exec.CommandContext(t.Context(), peer, "-p", s.name, "up", "-d", "--pull", "never", "--force-recreate", "web")
-		cmd.Dir, cmd.Env = s.dir, s.env
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("docker compose up: %v\n%s", err, out)
-		}
+		s.compose(peer, "up", "-d", "--pull", "never", "--force-recreate", "web")
 	}
 	run := s.instance("web")
 	s.canary()

@@ -177,8 +177,19 @@ func (d *desk) called(event string) []call {
 // TestRollback: a version that breaks after its deployment is rolled back to the one that was proven, by itself; that is
 // on record, and nobody fights it until it is released.
 func TestRollback(t *testing.T) {
+	t.Run("deployed with composure", func(t *testing.T) {
+		rollsBack(t, "rollback", func(s *stack) { s.deploy(0) })
+	})
+	t.Run("deployed with docker compose", func(t *testing.T) {
+		if peer := composePeer(t); peer != "" {
+			rollsBack(t, "outside", func(s *stack) { s.compose(peer, "up", "-d", "--pull", "never", "web") })
+		}
+	})
+}
+
+func rollsBack(t *testing.T, name string, deploy func(*stack)) {
 	t.Parallel()
-	s := newStack(t, "rollback", map[string]string{"flag/none": "", "compose.yaml": strings.Replace(policy, "stable: 2s", "stable: 15s", 1) + `services:
+	s := newStack(t, name, map[string]string{"flag/none": "", "compose.yaml": strings.Replace(policy, "stable: 2s", "stable: 15s", 1) + `services:
   web:
     image: composure-test/busybox:1
     command: [sleep, "1000"]
@@ -195,7 +206,7 @@ func TestRollback(t *testing.T) {
 		return out == proven
 	})
 	s.edit("busybox:1", "busybox:2")
-	s.deploy(0)
+	deploy(s)
 	if s.inspect("web").Image == proven {
 		t.Fatal("the second version was not deployed")
 	}
